@@ -1,0 +1,7 @@
+"""PTalker without Blender. Importing this package imports neither bpy nor torch."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+PROTOCOL_VERSION = 1
+SAMPLE_RATE = 16000  # Hz, what the speech encoder hears
