@@ -1,0 +1,62 @@
+"""Audio augmentation, so that an actor's booth, a phone and a noisy room all work. All on float32 16 kHz mono, numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.signal import butter, fftconvolve, resample_poly, sosfilt
+
+from .. import SAMPLE_RATE
+
+
+def speed(audio: np.ndarray, factor: float) -> tuple[np.ndarray, float]:
+    """Play faster by ``factor`` (pitch and formants move too: other voices). Returns the audio and the exact factor."""
+    up = 100
+    down = round(up * factor)
+    return resample_poly(audio, up, down).astype(np.float32), down / up
+
+
+def equalise(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random microphone: low cut, high cut, a broad spectral tilt."""
+    if rng.random() < 0.5:
+        audio = sosfilt(butter(1, rng.uniform(60, 350), "high", fs=SAMPLE_RATE, output="sos"), audio)
+    if rng.random() < 0.4:
+        audio = sosfilt(butter(int(rng.integers(1, 4)), rng.uniform(3000, 7500), "low", fs=SAMPLE_RATE, output="sos"), audio)
+    tilt = rng.uniform(-0.5, 0.5)
+    return (audio + tilt * np.concatenate([[0], audio[:-1]])).astype(np.float32)
+
+
+def room(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Exponentially decaying noise as a room's answer, RT60 0.1-0.7 s, mixed under the direct sound."""
+    rt60 = rng.uniform(0.1, 0.7)
+    n = int(rt60 * SAMPLE_RATE)
+    tail = rng.standard_normal(n) * 10 ** (-3 * np.arange(n) / n)
+    tail[: int(0.002 * SAMPLE_RATE)] = 0
+    tail *= rng.uniform(0.1, 0.7) / np.linalg.norm(tail)
+    return audio + fftconvolve(audio, tail)[: len(audio)].astype(np.float32)
+
+
+def noise(audio: np.ndarray, rng: np.random.Generator, snr_db: float) -> np.ndarray:
+    """Coloured noise (white to brown) at a signal-to-noise ratio measured on the loud part of the clip."""
+    n = len(audio)
+    spectrum = np.fft.rfft(rng.standard_normal(n))
+    spectrum *= np.maximum(np.arange(len(spectrum)), 20.0) ** -rng.uniform(0, 1.2)
+    hiss = np.fft.irfft(spectrum, n)
+    level = np.sqrt(np.mean(audio**2)) + 1e-5
+    return (audio + hiss * (level / np.sqrt(np.mean(hiss**2)) * 10 ** (-snr_db / 20))).astype(np.float32)
+
+
+def degrade(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One random recording chain: microphone, room, noise, level, quantisation."""
+    if rng.random() < 0.7:
+        audio = equalise(audio, rng)
+    if rng.random() < 0.35:
+        audio = room(audio, rng)
+    if rng.random() < 0.6:
+        audio = noise(audio, rng, rng.uniform(3, 35))
+    peak = np.abs(audio).max() + 1e-6
+    audio = audio / peak * 10 ** (rng.uniform(-26, -0.5) / 20)
+    if rng.random() < 0.15:  # telephone companding: 8 bits, mu-law
+        y = np.sign(audio) * np.log1p(255 * np.abs(audio)) / np.log(256)
+        y = np.round(y * 127) / 127
+        audio = np.sign(y) * (256 ** np.abs(y) - 1) / 255
+    return audio.astype(np.float32)

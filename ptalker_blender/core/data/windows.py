@@ -1,0 +1,138 @@
+"""Training windows: clips of one voice laid one after another, degraded, heard by the speech encoder, cached.
+
+A window is 8 s, as at inference. What the face does in it is computed at training time from its segments, so one cache
+serves every teacher style.
+    python -m ptalker_blender.core.data.windows --data DIR --cache DIR [--passes 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import torch
+
+from .. import SAMPLE_RATE
+from ..speech import HOP, WINDOW, SpeechEncoder
+from .augment import degrade, speed
+
+SECONDS = WINDOW * HOP / SAMPLE_RATE
+
+
+@dataclass
+class Segment:
+    """A clip inside a window: window time t is clip time (t - start) * factor, for start <= t < end."""
+
+    clip: int
+    start: float
+    end: float
+    factor: float
+
+
+@dataclass
+class Clip:
+    """A recording. ``kind``: "grid" (real, tracked) or "speech" (synthetic, timed phones)."""
+
+    kind: str
+    voice: str
+    path: str
+    split: str
+    phones: list
+    row: int = -1
+    shard: str = ""
+    sentence: str = ""
+    language: str = "en"
+
+
+def read_clips(data: Path) -> list[Clip]:
+    """All clips of grid_s1, grid_dev and speech, in a fixed order."""
+    clips = []
+    for folder in ("grid_s1", "grid_dev"):
+        for line in (data / folder / "clips.jsonl").read_text("utf-8").splitlines():
+            c = json.loads(line)
+            path, shard = f"{folder}/{c['audio']}", f"{folder}/{c['shard']}"
+            clips.append(Clip("grid", c["speaker"], path, c["split"], c["phones"], c["row"], shard, c["text"]))
+    for line in (data / "speech" / "manifest.jsonl").read_text("utf-8").splitlines():
+        c = json.loads(line)
+        voice, path = c["voice"], f"speech/{c['file']}"
+        clips.append(Clip("speech", voice, path, c["split"], c["phones"], sentence=c["sentence"], language=c["language"]))
+    return clips
+
+
+def pack(clips: list[Clip], wanted: list[int], data: Path, rng: np.random.Generator, clean: bool):
+    """Yield (audio [8 s] float32, voice, segments): windows filled with clips of one voice, gaps between them."""
+    n = WINDOW * HOP
+    by_voice: dict[str, list[int]] = {}
+    for i in wanted:
+        by_voice.setdefault(clips[i].voice, []).append(i)
+    for voice, indices in by_voice.items():
+        order = list(rng.permutation(indices))
+        while order:
+            audio, segments, at = np.zeros(n, np.float32), [], 0.0 if clean else float(rng.uniform(0, 0.4))
+            while order and at < SECONDS - 1.0:
+                i = int(order.pop())
+                sound = sf.read(data / clips[i].path, dtype="float32")[0]
+                factor = 1.0
+                if not clean and rng.random() < 0.75:
+                    sound, factor = speed(sound, float(rng.uniform(0.84, 1.2)))
+                a = round(at * SAMPLE_RATE)
+                sound = sound[: n - a] * (1.0 if clean else float(10 ** (rng.uniform(-6, 6) / 20)))
+                audio[a : a + len(sound)] = sound
+                segments.append(Segment(i, a / SAMPLE_RATE, (a + len(sound)) / SAMPLE_RATE, factor))
+                at = (a + len(sound)) / SAMPLE_RATE + (0.3 if clean else float(rng.exponential(0.25)))
+            yield (audio if clean else degrade(audio, rng)), voice, segments
+
+
+@torch.inference_mode()
+def cache(data: Path, out: Path, encoder: SpeechEncoder, wanted: list[int], seed: int, clean: bool) -> None:
+    """Write ``out``.npy (float16 features [windows, 400, C]) and ``out``.jsonl (voice and segments, a line a window)."""
+    clips, rng = read_clips(data), np.random.default_rng(seed)
+    features, lines, batch = [], [], []
+
+    def flush() -> None:
+        if batch:
+            features.append(encoder(torch.from_numpy(np.stack(batch))).to(torch.float16).numpy())
+            batch.clear()
+
+    for audio, voice, segments in pack(clips, wanted, data, rng, clean):
+        batch.append(audio)
+        lines.append(json.dumps({"voice": voice, "segments": [asdict(s) for s in segments]}))
+        if len(batch) == 8:
+            flush()
+    flush()
+    np.save(out.with_suffix(".npy"), np.concatenate(features))
+    out.with_suffix(".jsonl").write_text("\n".join(lines), "utf-8")
+    print(out.name, len(lines), "windows", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--encoder", default=None, help="transformers folder; default: DATA/encoders/whisper-tiny.en-encoder")
+    parser.add_argument("--passes", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    args.cache.mkdir(parents=True, exist_ok=True)
+    clips = read_clips(args.data)
+    encoder = SpeechEncoder.from_folder(args.encoder or args.data / "encoders" / "whisper-tiny.en-encoder")
+    real = [i for i, c in enumerate(clips) if c.kind == "grid"]
+    train = [i for i in real if clips[i].split == "train"]
+    synthetic = [i for i, c in enumerate(clips) if c.kind == "speech"]
+    jobs = [("dev_real", [i for i in real if clips[i].split != "train"], 0, True)]
+    jobs += [("dev_speech", [i for i in synthetic if clips[i].split == "dev"], 0, True)]
+    for p in range(args.passes):
+        jobs.append((f"real_{p}", train, 100 + p, False))
+        jobs.append((f"speech_{p}", [i for i in synthetic if clips[i].split == "train"], 200 + p, False))
+    for name, wanted, seed, clean in jobs:
+        if not (args.cache / f"{name}.jsonl").exists():
+            cache(args.data, args.cache / name, encoder, wanted, seed, clean)
+
+
+if __name__ == "__main__":
+    main()

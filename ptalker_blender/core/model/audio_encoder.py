@@ -1,0 +1,67 @@
+"""Audio content and audio style from speech features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .config import Config
+
+
+class ConvBlock(nn.Module):
+    """Depthwise convolution in time, then a gated mix of channels; residual. [B, N, d] -> [B, N, d]."""
+
+    def __init__(self, width: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.depth = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.up = nn.Linear(width, 2 * width)
+        self.down = nn.Linear(width, width)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.depth(self.norm(x).transpose(1, 2)).transpose(1, 2)
+        a, b = self.up(y).chunk(2, -1)
+        return x + self.drop(self.down(a * torch.nn.functional.silu(b)))
+
+
+class StatisticsPool(nn.Module):
+    """Attentive statistics pooling (Okabe et al. 2018): [B, T, d] -> mean and deviation under attention -> [B, 2 d]."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.score = nn.Sequential(nn.Linear(width, width // 2), nn.Tanh(), nn.Linear(width // 2, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        w = self.score(x).softmax(1)
+        mean = (w * x).sum(1)
+        spread = ((w * x * x).sum(1) - mean * mean).clamp(min=1e-6).sqrt()
+        return torch.cat([mean, spread], -1)
+
+
+class AudioEncoder(nn.Module):
+    """Speech features [B, N, C] at 50 Hz -> content a [B, N, d] and style s_a [B, s]."""
+
+    def __init__(self, c: Config) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.scale: Tensor
+        self.register_buffer("mean", torch.zeros(c.features))
+        self.register_buffer("scale", torch.ones(c.features))
+        self.drop = nn.Dropout(c.dropout)
+        self.content_in = nn.Linear(c.features, c.width)
+        self.content = nn.Sequential(*[ConvBlock(c.width, 7, c.dropout) for _ in range(2)], nn.LayerNorm(c.width))
+        self.style_in = nn.Sequential(nn.Linear(c.features, c.frame_width), nn.SiLU())
+        self.pool = StatisticsPool(c.frame_width)
+        self.style_out = nn.Sequential(nn.Linear(2 * c.frame_width, c.frame_width), nn.SiLU(), nn.Linear(c.frame_width, c.style))
+
+    def normalise(self, features: Tensor) -> Tensor:
+        return (features - self.mean) * self.scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        """-> content [B, N, d]; its receptive field is 6 features (0.12 s) each way."""
+        return self.content(self.content_in(self.drop(self.normalise(features))))
+
+    def style(self, features: Tensor) -> Tensor:
+        """-> s_a [B, s]"""
+        return self.style_out(self.pool(self.style_in(self.drop(self.normalise(features)))))

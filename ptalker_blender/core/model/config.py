@@ -1,0 +1,24 @@
+"""Sizes of the network. A checkpoint carries its own in its metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a shape."""
+
+    features: int = 768  # C: what the speech encoder gives
+    channels: int = 52  # K
+    width: int = 192  # d: content and decoder
+    heads: int = 4
+    blocks: int = 3  # decoder
+    style: int = 32  # s
+    reach_self: float = 0.4  # seconds of other frames that a frame looks at, each way, per block
+    reach_audio: float = 0.3  # seconds of audio that a frame listens to, each way, per block
+    node_width: int = 32  # motion encoder, per graph node
+    node_heads: int = 4
+    frame_width: int = 96  # motion encoder, per frame
+    speakers: int = 32  # adversary's classes, training only
+    dropout: float = 0.1

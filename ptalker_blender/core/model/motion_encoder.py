@@ -1,0 +1,54 @@
+"""Facial motion on any mesh -> content per frame and one style vector, by graph attention over the mesh.
+
+The mesh comes as a coarse graph of a few hundred nodes in the face frame (``core/mesh/coarse.py``): positions, normals,
+edges pooled from the mesh's own edges. Topology, pose and unit are gone before the first weight.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import GATv2Conv
+
+from .audio_encoder import ConvBlock, StatisticsPool
+from .config import Config
+
+DISPLACEMENT_GAIN = 10.0  # face frame units are 10 cm: lips move 0.1
+
+
+class MotionEncoder(nn.Module):
+    """Node displacements of B clips on one coarse graph -> frame tokens -> content c [B, T, d], style s_m [B, s]."""
+
+    def __init__(self, c: Config) -> None:
+        super().__init__()
+        w, h = c.node_width, c.node_heads
+        self.node = nn.Linear(3 + 3 + 3 + 3, w)
+        self.place = nn.Sequential(nn.Linear(6, w), nn.SiLU(), nn.Linear(w, w))
+        self.layers = nn.ModuleList(GATv2Conv(w, w // h, heads=h, edge_dim=7, add_self_loops=False) for _ in range(2))
+        self.norms = nn.ModuleList(nn.LayerNorm(w) for _ in range(2))
+        self.seats = nn.Linear(w, 8)  # soft regions of the face, from place alone: the same region on every mesh
+        self.frame = nn.Sequential(nn.Linear(8 * w, c.frame_width), nn.SiLU(), nn.Linear(c.frame_width, c.frame_width))
+        self.time = nn.Sequential(*[ConvBlock(c.frame_width, 5, c.dropout) for _ in range(2)])
+        self.content_out = nn.Sequential(nn.LayerNorm(c.frame_width), nn.Linear(c.frame_width, c.width), nn.LayerNorm(c.width))
+        self.pool = StatisticsPool(c.frame_width)
+        self.style_out = nn.Sequential(nn.Linear(2 * c.frame_width, c.frame_width), nn.SiLU(), nn.Linear(c.frame_width, c.style))
+
+    def forward(self, motion: Tensor, graph: dict[str, Tensor], rate: float) -> tuple[Tensor, Tensor]:
+        """motion [B, T, n, 3] in the face frame, graph: pos [n, 3], normal [n, 3], edges [2, e], edge_attr [e, 7]; rate
+        in frames a second -> content [B, T, d], style [B, s]."""
+        B, T, n, _ = motion.shape
+        place = torch.cat([graph["pos"], graph["normal"]], -1)
+        d = motion * DISPLACEMENT_GAIN
+        velocity = torch.diff(d, dim=1, prepend=d[:, :1]) * (rate / 25.0)
+        fixed = place.expand(B, T, n, 6)
+        x = self.node(torch.cat([d, velocity, fixed], -1)).flatten(0, 2)  # [B T n, w]
+        copies = B * T
+        shift = torch.arange(copies, device=x.device)[:, None, None] * n
+        edges = (graph["edges"][None] + shift).permute(1, 0, 2).reshape(2, -1)
+        attr = graph["edge_attr"].repeat(copies, 1)
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            x = x + torch.nn.functional.silu(layer(norm(x), edges, attr))
+        seats = self.seats(self.place(place)).softmax(0)  # [n, 8], sums to 1 over the nodes
+        m = torch.einsum("bnw,ns->bsw", x.view(copies, n, -1), seats).flatten(1)
+        m = self.time(self.frame(m).view(B, T, -1))
+        return self.content_out(m), self.style_out(self.pool(m))

@@ -1,0 +1,57 @@
+"""PTalker: speech and a style -> channel weights. The rig head, which turns them into vertices, is core/mesh/rig.py."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..errors import PTalkerError
+from .audio_encoder import AudioEncoder
+from .config import Config
+from .decoder import Decoder
+from .motion_encoder import MotionEncoder
+
+
+class PTalker(nn.Module):
+    """All trained parts but the speech encoder and the rig head. ``styles``: named style vectors that ship with it."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.audio = AudioEncoder(config)
+        self.motion = MotionEncoder(config)
+        self.decoder = Decoder(config)
+        self.styles: dict[str, Tensor] = {"neutral": torch.zeros(config.style)}
+
+    def forward(self, features: Tensor, feature_times: Tensor, style: Tensor, times: Tensor) -> Tensor:
+        """features [B, N, C], style [B, s], times [T] seconds -> weights [B, T, K], not yet clamped."""
+        return self.decoder(self.audio(features), feature_times, style, times)
+
+    def save(self, path: Path, metadata: dict) -> None:
+        """safetensors; the config, the metadata and the named styles travel inside. No pickle."""
+        tensors = {f"model.{k}": v.detach().contiguous().clone() for k, v in self.state_dict().items()}
+        tensors |= {f"style.{k}": v.detach().contiguous().clone() for k, v in self.styles.items()}
+        save_file(tensors, path, {"config": json.dumps(asdict(self.config)), "card": json.dumps(metadata)})
+
+    @classmethod
+    def load(cls, path: Path) -> tuple[PTalker, dict]:
+        """Raises PTalkerError("checkpoint_missing" | "checkpoint_broken")."""
+        again = "Install the extension again."
+        if not path.is_file():
+            raise PTalkerError("checkpoint_missing", f"The model file '{path.name}' is not there.", again)
+        try:
+            with safe_open(path, framework="pt") as f:
+                meta = f.metadata() or {}
+                tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
+            model = cls(Config(**json.loads(meta["config"])))
+            model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+        except Exception as error:  # any damage shows as one of many errors
+            raise PTalkerError("checkpoint_broken", f"The model file '{path.name}' is damaged ({error}).", again) from error
+        model.styles = {k[6:]: v for k, v in tensors.items() if k.startswith("style.")}
+        return model.eval(), json.loads(meta.get("card", "{}"))
