@@ -1,0 +1,184 @@
+"""Sound files to what the speech encoder hears: float32 mono 16 kHz, read block by block in bounded memory."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from scipy import signal
+
+from . import SAMPLE_RATE
+from .errors import Cancelled, PTalkerError
+
+FORMATS = "wav, flac, ogg or mp3"
+MAX_SECONDS = 3 * 3600
+SILENCE = 1e-4  # peak amplitude (-80 dBFS): below this there is nothing to hear
+SILENT_SENTENCE = "The sound is silent, so the mouth stays closed."
+_BLOCK = 1 << 18  # input frames a block
+_LOUDEST = 1e6  # float files may hold more than 1.0, but beyond this the numbers are no sound
+_RATES = range(1000, 768_001)  # Hz
+_NEEDS_AAC = {".m4a", ".mp4", ".m4v", ".aac", ".mov", ".mkv", ".webm", ".wma", ".3gp", ".avi"}
+
+
+def load_audio(path: str | Path, cancelled: Callable[[], bool] | None = None) -> np.ndarray:
+    """A sound file -> samples [n] float32, mono, 16 kHz, n = round(seconds * 16000).
+
+    Silent sound is valid (see is_silent). Raises PTalkerError (audio_missing, audio_unreadable, audio_empty,
+    audio_invalid, audio_too_long) and Cancelled.
+    """
+    path = Path(path)
+    _check_file(path)
+    try:
+        with _opened(path) as file:
+            return _read(file, path.name, cancelled)
+    # TypeError: soundfile wants to be told the rate of headerless (.raw) files.
+    except (soundfile.LibsndfileError, TypeError) as error:
+        fix = f"Convert it to {FORMATS}."
+        if path.suffix.lower() in _NEEDS_AAC:
+            sentence = f"'{path.name}' is a film or an AAC file, which only Blender itself can decode."
+            raise PTalkerError("audio_unreadable", sentence, fix) from error
+        raise PTalkerError("audio_unreadable", f"'{path.name}' cannot be read as sound.", fix) from error
+
+
+def is_silent(audio: np.ndarray) -> bool:
+    """Whether samples [n] hold nothing that can be heard."""
+    return float(max(audio.max(initial=0.0), -audio.min(initial=0.0))) < SILENCE
+
+
+def _check_file(path: Path) -> None:
+    try:
+        if not path.exists():
+            raise PTalkerError("audio_missing", f"The sound file '{path}' does not exist.")
+        if not path.is_file():
+            raise PTalkerError("audio_unreadable", f"'{path}' is not a file.")
+        if path.stat().st_size == 0:
+            raise PTalkerError("audio_empty", f"The sound file '{path.name}' is empty.")
+        path.open("rb").close()
+    except (OSError, ValueError) as error:  # no permission; a name too long or with a NUL
+        raise PTalkerError("audio_unreadable", f"The sound file '{path}' cannot be opened.") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """The sound, open to its true end.
+
+    libsndfile guesses the length of an mp3 that does not state it from the first frame's bit rate, and stops there;
+    with a variable rate that loses most of the sound. From a pipe it reads to the end, so such files come through one.
+    """
+    file = soundfile.SoundFile(path)
+    if file.format == "MP3":
+        piped = _piped(path)
+        if piped.seekable():  # the length is stated
+            piped.close()
+        else:
+            file.close()
+            file = piped
+    with file:
+        yield file
+
+
+def _piped(path: Path) -> soundfile.SoundFile:
+    reader, writer = os.pipe()
+
+    def feed() -> None:
+        with path.open("rb") as source, os.fdopen(writer, "wb", buffering=0) as sink:
+            while chunk := memoryview(source.read(1 << 16)):
+                try:
+                    while chunk:
+                        chunk = chunk[sink.write(chunk) :]
+                except BrokenPipeError:  # the other end was closed: it has heard enough
+                    return
+
+    threading.Thread(target=feed, daemon=True).start()
+    return soundfile.SoundFile(reader)
+
+
+def _read(file: soundfile.SoundFile, name: str, cancelled: Callable[[], bool] | None) -> np.ndarray:
+    rate = file.samplerate
+    if rate not in _RATES:
+        raise PTalkerError("audio_invalid", f"The sound '{name}' has an impossible sample rate of {rate} Hz.")
+    stated = file.frames if file.seekable() else 0
+    if stated > MAX_SECONDS * rate:
+        raise _too_long(name)
+    resampler = _Resampler(rate)
+    parts: list[np.ndarray] = []
+    frames = 0
+    while True:
+        if cancelled is not None and cancelled():
+            raise Cancelled
+        block = file.read(_BLOCK, dtype="float32", always_2d=True)  # [b, channels]
+        if len(block) == 0:
+            break
+        if not np.all(np.abs(block) < _LOUDEST):  # also false for NaN and infinity
+            raise PTalkerError("audio_invalid", f"The sound '{name}' holds samples that are not finite numbers.")
+        frames += len(block)
+        if frames > MAX_SECONDS * rate:
+            raise _too_long(name)
+        parts.append(resampler.push(block.mean(axis=1)))
+    if frames == 0:
+        raise PTalkerError("audio_empty", f"The sound '{name}' is empty.")
+    if frames < stated - rate // 2:
+        sentence = f"The sound '{name}' is damaged: {frames / rate:.1f} of its {stated / rate:.1f} s can be read."
+        raise PTalkerError("audio_unreadable", sentence, "Save or download it again.")
+    parts.append(resampler.finish())
+    return np.concatenate(parts)[: max(1, round(frames * SAMPLE_RATE / rate))]
+
+
+def _too_long(name: str) -> PTalkerError:
+    hours = MAX_SECONDS // 3600
+    return PTalkerError("audio_too_long", f"The sound '{name}' is longer than {hours} hours.", "Cut it into parts.")
+
+
+class _Resampler:
+    """``scipy.signal.resample_poly`` to 16 kHz in blocks, with the very result of the whole clip at once.
+
+    Blocks start at multiples of ``down`` (where an output sample falls on an input sample) and overlap by ``context``
+    input samples, which is no less than the filter reaches.
+    """
+
+    def __init__(self, rate: int) -> None:
+        common = math.gcd(rate, SAMPLE_RATE)
+        self.up, self.down = SAMPLE_RATE // common, rate // common
+        self.taps = _filter(self.up, self.down) if rate != SAMPLE_RATE else None
+        reach = 10 * max(self.up, self.down) / self.up
+        self.context = self.down * math.ceil(reach / self.down)
+        self.pending = np.zeros(0, np.float32)  # input not yet turned to output, with `behind` samples before it
+        self.behind = 0
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        """Input samples [b] -> the output samples that are certain by now."""
+        if self.taps is None:
+            return block
+        self.pending = np.concatenate([self.pending, block])
+        count = (len(self.pending) - self.behind - self.context) // self.down * self.down
+        if count <= 0:
+            return np.zeros(0, np.float32)
+        end = self.behind + count
+        out = self._resample(self.pending[: end + self.context])
+        start = self.behind * self.up // self.down
+        out = out[start : start + count * self.up // self.down]
+        keep = min(end, self.context)
+        self.pending, self.behind = self.pending[end - keep :], keep
+        return out
+
+    def finish(self) -> np.ndarray:
+        if self.taps is None or len(self.pending) == 0:
+            return np.zeros(0, np.float32)
+        return self._resample(self.pending)[self.behind * self.up // self.down :]
+
+    def _resample(self, samples: np.ndarray) -> np.ndarray:
+        return signal.resample_poly(samples, self.up, self.down, window=self.taps).astype(np.float32, copy=False)
+
+
+@lru_cache(maxsize=8)
+def _filter(up: int, down: int) -> np.ndarray:
+    """resample_poly's own anti-aliasing filter, designed once a clip instead of once a block."""
+    largest = max(up, down)
+    return signal.firwin(20 * largest + 1, 1.0 / largest, window=("kaiser", 5.0)).astype(np.float32)

@@ -1,0 +1,74 @@
+"""Options that several sub-commands share, and the parser whose errors are one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from ..runtime import PTalker
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+class Parser(argparse.ArgumentParser):
+    """Bad arguments end with exit code 2 and one sentence, without the usage lines."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        text = " ".join(message.split()).rstrip(".")
+        print(f"{text[:1].upper()}{text[1:]} (see {self.prog} --help).", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where the model runs (default: auto)")
+
+
+def load_model(device: str) -> PTalker:
+    """The shipped model; imports torch. Raises PTalkerError."""
+    from ..runtime import PTalker
+
+    return PTalker.load(device=device)
+
+
+class Terminal:
+    """A reporter (jobs.Reporter) that keeps one line of a terminal up to date, and prints nothing into a file."""
+
+    def __init__(self) -> None:
+        self.shown = ""
+
+    def progress(self, stage: str, fraction: float) -> None:
+        text = f"{stage} {fraction:4.0%}"
+        if sys.stderr.isatty() and text != self.shown:
+            self.shown = text
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+    def cancelled(self) -> bool:
+        return False
+
+    def clear(self) -> None:
+        if self.shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def muted_stderr() -> Iterator[None]:
+    """Keep what C libraries print (libmpg123 on a damaged file) off the terminal; Python's sys.stderr stays."""
+    kept, python_stderr = os.dup(2), sys.stderr
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        with os.fdopen(os.dup(kept), "w", buffering=1, errors="backslashreplace") as sys.stderr:
+            os.dup2(nowhere, 2)
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+        sys.stderr = python_stderr

@@ -1,0 +1,28 @@
+"""``rig HEAD.npz --out BASIS.npz``: what each channel does on this very mesh."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .options import Terminal, add_device, load_model
+
+
+def register(commands: Any) -> None:
+    parser = commands.add_parser("rig", help="a basis of shapes for a head mesh", description=__doc__)
+    parser.add_argument("mesh", metavar="HEAD.npz", help="vertices [V, 3] and faces [F, 3 or 4], -1 pads triangles")
+    parser.add_argument("--out", metavar="BASIS.npz", required=True, help="names [K] and basis [K, V, 3]")
+    add_device(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from .. import jobs
+    from ..protocol import Rig
+
+    terminal = Terminal()
+    try:
+        jobs.rig(Rig(id=0, mesh=args.mesh, out=args.out), lambda: load_model(args.device), terminal)
+    finally:
+        terminal.clear()
+    return 0

@@ -1,0 +1,146 @@
+"""What the engine and the command line do with a loaded model: one function a job, from files to files."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from . import SAMPLE_RATE
+from .channels import CHANNELS
+from .errors import Cancelled, PTalkerError
+from .mesh.io import read_head
+from .npz import Frames, check_writable, write_npz
+from .protocol import Generate, Result, Rig
+
+if TYPE_CHECKING:
+    from .runtime import PTalker
+
+MAX_FPS = 240.0
+STRENGTHS = (-1.0, 3.0)
+MAX_SEED = 2**63 - 1
+
+# Where the runtime's stages lie within its part of a job: listening takes most of the time.
+_STAGES = {"listening": (0.0, 0.85), "animating": (0.85, 1.0)}
+
+LoadModel = Callable[[], "PTalker"]
+
+
+class Reporter(Protocol):
+    """Where a job tells how far it is, and asks whether to go on."""
+
+    def progress(self, stage: str, fraction: float) -> None: ...
+    def cancelled(self) -> bool: ...
+
+
+class Quiet:
+    """A reporter for jobs that nobody watches."""
+
+    def progress(self, stage: str, fraction: float) -> None:
+        return None
+
+    def cancelled(self) -> bool:
+        return False
+
+
+def check_options(fps: float, strength: float, seed: int) -> None:
+    """Raises PTalkerError option_invalid for numbers that make no take."""
+    if not 0 < fps <= MAX_FPS:
+        raise PTalkerError("option_invalid", f"The frame rate must be above 0 and at most {MAX_FPS:g}, not {fps:g}.")
+    low, high = STRENGTHS
+    if not low <= strength <= high:
+        raise PTalkerError("option_invalid", f"The strength must be from {low:g} to {high:g}, not {strength:g}.")
+    if not 0 <= seed <= MAX_SEED:
+        raise PTalkerError("option_invalid", f"The seed must be from 0 to {MAX_SEED}, not {seed}.")
+
+
+def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
+    """Do ``job`` and write ``job.out``: fps, names [K], weights [T, K] float32, T = round(seconds * fps); with a mesh
+    also basis [K, V, 3] and, if asked for, vertices [T, V, 3], float32 in the mesh's own units.
+
+    All input is checked before the model is asked for. Raises PTalkerError, Cancelled.
+    """
+    from .audio import SILENT_SENTENCE, is_silent, load_audio
+
+    check_options(job.fps, job.strength, job.seed)
+    check_writable(Path(job.out))
+    head = read_head(job.mesh) if job.mesh is not None else None
+    reporter.progress("reading the sound", 0.0)
+    audio = load_audio(job.audio, reporter.cancelled)
+    seconds = len(audio) / SAMPLE_RATE
+    if round(seconds * job.fps) < 1:
+        raise PTalkerError("audio_empty", f"The sound is shorter than one frame at {job.fps:g} frames a second.")
+    model = load()
+    weights = model.generate(
+        audio,
+        job.fps,
+        style=job.style,
+        strength=job.strength,
+        seed=job.seed,
+        progress=_part(reporter, 0.02, 0.7 if head else 0.95),
+        cancelled=reporter.cancelled,
+    )
+    arrays = {"fps": np.float64(job.fps), "names": np.array(CHANNELS), "weights": weights.astype(np.float32)}
+    frames = None
+    if head is not None:
+        basis = model.rig(*head, progress=_part(reporter, 0.7, 0.95), cancelled=reporter.cancelled)
+        arrays["basis"] = basis.astype(np.float32, copy=False)
+        frames = Frames(head[0], basis, weights) if job.vertices else None
+    _write(job.out, arrays, frames, reporter)
+    return Result(job.id, job.out, len(weights), seconds, (SILENT_SENTENCE,) if is_silent(audio) else ())
+
+
+def rig(job: Rig, load: LoadModel, reporter: Reporter) -> Result:
+    """Do ``job`` and write ``job.out``: names [K], basis [K, V, 3] float32 in the mesh's own units and frame."""
+    check_writable(Path(job.out))
+    vertices, faces = read_head(job.mesh)
+    basis = load().rig(vertices, faces, progress=_part(reporter, 0.0, 0.95), cancelled=reporter.cancelled)
+    _write(job.out, {"names": np.array(CHANNELS), "basis": basis.astype(np.float32, copy=False)}, None, reporter)
+    return Result(job.id, job.out)
+
+
+def as_ptalker_error(error: BaseException) -> PTalkerError:
+    """Whatever a job can raise -> an error with a sentence. Code "internal" means: a fault of ours."""
+    if isinstance(error, PTalkerError):
+        return error
+    if _is_out_of_memory(error):
+        fix = "Close other programs, or work on a shorter sound or a lighter mesh."
+        return PTalkerError("out_of_memory", "There is not enough memory for this job.", fix)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return PTalkerError("disk_full", "The disk is full.", "Free some space and try again.")
+    if isinstance(error, ImportError):
+        sentence = f"The engine's Python lacks a part it needs ({error.name or error})."
+        return PTalkerError("engine_incomplete", sentence, "Install the engine again.")
+    text = " ".join(str(error).split())[:200]
+    return PTalkerError("internal", f"PTalker failed unexpectedly ({type(error).__name__}: {text}).", "Report the log.")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # By name, because this module must not import torch: torch.OutOfMemoryError, and its RuntimeError on the CPU.
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    )
+
+
+def _part(reporter: Reporter, start: float, end: float) -> Callable[[str, float], None]:
+    """A progress callback for one part of a job, as a share of the whole."""
+
+    def report(stage: str, fraction: float) -> None:
+        low, high = _STAGES.get(stage, (0.0, 1.0))
+        share = low + (high - low) * min(max(fraction, 0.0), 1.0)
+        reporter.progress(stage, start + (end - start) * share)
+
+    return report
+
+
+def _write(out: str, arrays: dict[str, np.ndarray], frames: Frames | None, reporter: Reporter) -> None:
+    reporter.progress("writing", 0.95)
+    if reporter.cancelled():
+        raise Cancelled
+    write_npz(Path(out), arrays, frames, reporter.cancelled)
+    reporter.progress("writing", 1.0)
