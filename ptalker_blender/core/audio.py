@@ -174,7 +174,7 @@ class _Resampler:
         return self._resample(self.pending)[self.behind * self.up // self.down :]
 
     def _resample(self, samples: np.ndarray) -> np.ndarray:
-        return signal.resample_poly(samples, self.up, self.down, window=self.taps).astype(np.float32, copy=False)
+        return np.asarray(signal.resample_poly(samples, self.up, self.down, window=self.taps), np.float32)
 
 
 @lru_cache(maxsize=8)

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        from .jobs import as_ptalker_error
+        from .failures import as_ptalker_error
 
         known = as_ptalker_error(error)
         return _say(known, 1 if known.code == "internal" else 2)

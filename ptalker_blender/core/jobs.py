@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -74,19 +73,21 @@ def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
     if round(seconds * job.fps) < 1:
         raise PTalkerError("audio_empty", f"The sound is shorter than one frame at {job.fps:g} frames a second.")
     model = load()
+    basis = None
+    if head is not None:
+        basis = model.rig(*head, progress=_part(reporter, 0.02, 0.3), cancelled=reporter.cancelled)
     weights = model.generate(
         audio,
         job.fps,
         style=job.style,
         strength=job.strength,
         seed=job.seed,
-        progress=_part(reporter, 0.02, 0.7 if head else 0.95),
+        progress=_part(reporter, 0.3 if head else 0.02, 0.95),
         cancelled=reporter.cancelled,
     )
     arrays = {"fps": np.float64(job.fps), "names": np.array(CHANNELS), "weights": weights.astype(np.float32)}
     frames = None
-    if head is not None:
-        basis = model.rig(*head, progress=_part(reporter, 0.7, 0.95), cancelled=reporter.cancelled)
+    if head is not None and basis is not None:
         arrays["basis"] = basis.astype(np.float32, copy=False)
         frames = Frames(head[0], basis, weights) if job.vertices else None
     _write(job.out, arrays, frames, reporter)
@@ -100,31 +101,6 @@ def rig(job: Rig, load: LoadModel, reporter: Reporter) -> Result:
     basis = load().rig(vertices, faces, progress=_part(reporter, 0.0, 0.95), cancelled=reporter.cancelled)
     _write(job.out, {"names": np.array(CHANNELS), "basis": basis.astype(np.float32, copy=False)}, None, reporter)
     return Result(job.id, job.out)
-
-
-def as_ptalker_error(error: BaseException) -> PTalkerError:
-    """Whatever a job can raise -> an error with a sentence. Code "internal" means: a fault of ours."""
-    if isinstance(error, PTalkerError):
-        return error
-    if _is_out_of_memory(error):
-        fix = "Close other programs, or work on a shorter sound or a lighter mesh."
-        return PTalkerError("out_of_memory", "There is not enough memory for this job.", fix)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return PTalkerError("disk_full", "The disk is full.", "Free some space and try again.")
-    if isinstance(error, ImportError):
-        sentence = f"The engine's Python lacks a part it needs ({error.name or error})."
-        return PTalkerError("engine_incomplete", sentence, "Install the engine again.")
-    text = " ".join(str(error).split())[:200]
-    return PTalkerError("internal", f"PTalker failed unexpectedly ({type(error).__name__}: {text}).", "Report the log.")
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # By name, because this module must not import torch: torch.OutOfMemoryError, and its RuntimeError on the CPU.
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
-    )
 
 
 def _part(reporter: Reporter, start: float, end: float) -> Callable[[str, float], None]:

@@ -169,7 +169,8 @@ def _decode(line: bytes | str, key: str, known: dict[str, type]) -> typing.Any:
     if not isinstance(raw, dict):
         raise ProtocolError("protocol_invalid", "A message is not a JSON object.")
     number = raw.get("id")
-    number = number if _is_a(number, int) and number >= 0 else ENGINE_ID
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        number = ENGINE_ID
     version = raw.get("v")
     if version != PROTOCOL_VERSION or isinstance(version, bool):
         raise ProtocolError(
