@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pieces that several panels draw."""
+
+from __future__ import annotations
+
+import textwrap
+
+import bpy
+
+from ..state import RUN
+
+# Error codes -> the operator that mends it.
+FIXES = {
+    "engine_missing": "ptalker.install_engine",
+    "engine_broken": "ptalker.install_engine",
+    "engine_python_missing": "ptalker.install_engine",
+    "install_failed": "ptalker.install_engine",
+    "install_check": "ptalker.install_engine",
+    "engine_start_failed": "ptalker.restart_engine",
+    "protocol_version": "ptalker.install_engine",
+    "protocol_invalid": "ptalker.restart_engine",
+}
+WIDTH = 40  # characters that a sidebar of usual width shows
+
+
+def redraw(context: bpy.types.Context) -> None:
+    """Have the areas that show PTalker drawn again: nothing else does it while the mouse rests."""
+    for window in context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type in {"VIEW_3D", "SEQUENCE_EDITOR", "PREFERENCES"}:
+                area.tag_redraw()
+
+
+def draw_text(layout: bpy.types.UILayout, text: str, icon: str = "NONE") -> None:
+    """A sentence over as many lines as it needs; Blender's labels do not wrap."""
+    column = layout.column(align=True)
+    for number, line in enumerate(textwrap.wrap(text, WIDTH)):
+        column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
+
+
+def draw_progress(layout: bpy.types.UILayout) -> None:
+    """The bar with the stage, and Cancel."""
+    row = layout.row(align=True)
+    row.progress(factor=RUN.fraction, text=f"{RUN.stage.capitalize()}  {round(100 * RUN.fraction)}%")
+    row.operator("ptalker.cancel", text="", icon="X")
+
+
+def draw_error(layout: bpy.types.UILayout) -> None:
+    """The last error with the button that mends it."""
+    error = RUN.error
+    if error is None:
+        return
+    box = layout.box()
+    draw_text(box, error.sentence, "ERROR")
+    if error.fix:
+        draw_text(box, error.fix)
+    if error.code in FIXES:
+        box.operator(FIXES[error.code])
+    if error.code.startswith(("engine", "install", "internal", "protocol")):
+        box.operator("ptalker.show_log")
+
+
+def draw_result(layout: bpy.types.UILayout) -> None:
+    """What the last run made."""
+    if not RUN.result:
+        return
+    box = layout.box()
+    for line in RUN.result:
+        draw_text(box, line, "CHECKMARK")
+    for warning in RUN.warnings:
+        draw_text(box, warning, "INFO")
+
+
+def draw_generate(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """The big button with the reason when it is grey; while it works, the progress; then what came of it."""
+    from ..operators.generate import disabled_reason
+
+    if RUN.running:
+        draw_progress(layout)
+        return
+    reason = disabled_reason(context)
+    column = layout.column()
+    column.scale_y = 1.6
+    column.operator_context = "INVOKE_DEFAULT"
+    column.operator("ptalker.generate", icon="PLAY_SOUND")
+    if reason is not None:
+        draw_text(layout, str(reason), "INFO")
+        if reason.code in FIXES:
+            layout.operator(FIXES[reason.code], icon="IMPORT")
+    draw_error(layout)
+    draw_result(layout)

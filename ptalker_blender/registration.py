@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that Blender is told about, in one explicit order."""
+
+from __future__ import annotations
+
+import atexit
+
+import bpy
+
+from . import cli_command, engine, properties
+from .operators import cancel as op_cancel
+from .operators import engine as op_engine
+from .operators import generate as op_generate
+from .operators import install as op_install
+from .panels import sequencer as panel_sequencer
+from .panels import sidebar as panel_sidebar
+from .preferences import PTalkerPreferences
+
+CLASSES: tuple[type, ...] = (
+    properties.PTalkerSettings,
+    properties.PTalkerStatus,
+    PTalkerPreferences,
+    op_generate.PTALKER_OT_generate,
+    op_cancel.PTALKER_OT_cancel,
+    op_install.PTALKER_OT_install_engine,
+    op_engine.PTALKER_OT_restart_engine,
+    op_engine.PTALKER_OT_show_log,
+    panel_sidebar.PTALKER_PT_sidebar,
+    panel_sidebar.PTALKER_PT_style,
+    panel_sequencer.PTALKER_PT_sequencer,
+)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    properties.register()
+    cli_command.register()
+    atexit.register(engine.stop)
+
+
+def unregister() -> None:
+    op_generate.end_all()
+    op_install.end_all()
+    engine.stop()
+    atexit.unregister(engine.stop)
+    cli_command.unregister()
+    properties.unregister()
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Weights to F-curves in a new Action. What was animated before stays: in its own Action, and around the new frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import bpy
+import numpy as np
+
+from . import compat
+
+GROUP = "PTalker"
+_LINEAR, _AUTO_CLAMPED = 1, 4  # values of the enumerations in keyframe_points' arrays
+_FLOATS = {"co": 2, "handle_left": 2, "handle_right": 2, "amplitude": 1, "back": 1, "period": 1}
+_ENUMS = ("interpolation", "easing", "handle_left_type", "handle_right_type")
+
+
+def write_action(
+    owner: bpy.types.ID, name: str, first_frame: int, curves: Mapping[str, np.ndarray], undo: list[Callable[[], None]]
+) -> bpy.types.Action:
+    """Animate ``owner`` with values [T] a data path, one key a frame from ``first_frame`` on, in a new Action.
+
+    Where an Action is active the new one starts as its copy, so that everything outside the new frames, and every
+    other curve, stays as it was; the old Action itself is kept with a fake user. NLA tracks are not touched.
+    ``undo`` receives what takes all of this back.
+    """
+    old, slot = compat.action_state(owner)
+    had_animation_data = owner.animation_data is not None
+    fake_user = old.use_fake_user if old is not None else False
+
+    def back() -> None:
+        current = owner.animation_data.action if owner.animation_data else None
+        compat.restore_action(owner, old, slot)
+        if current is not None and current != old:
+            bpy.data.actions.remove(current)
+        if old is not None and old.library is None:
+            old.use_fake_user = fake_user
+        if not had_animation_data:
+            owner.animation_data_clear()
+
+    undo.append(back)
+    if old is not None and old.library is None:
+        old.use_fake_user = True
+    has_curves = compat.action_curves(owner) is not None
+    collection = compat.assign_copied_action(owner, name) if has_curves else compat.assign_new_action(owner, name)
+    for path, values in curves.items():
+        write_curve(collection, path, first_frame, values)
+    return owner.animation_data.action
+
+
+def write_curve(collection: Any, path: str, first_frame: int, values: np.ndarray) -> None:
+    """Values [T] on frames first_frame .. first_frame + T - 1 of one F-curve; its other keys stay."""
+    last = first_frame + len(values) - 1
+    frames = np.arange(first_frame, last + 1)
+    curve = collection.find(path, index=0)
+    if curve is None:
+        curve = compat.new_curve(collection, path, GROUP)
+        _set_keys(curve, _linear_keys(frames, values))
+    else:
+        curve.mute = False
+        old = _get_keys(curve)
+        at = old["co"][:, 0]
+        before, after = at < first_frame - 0.5, at > last + 0.5
+        parts = [_select(old, before), _linear_keys(frames, values), _select(old, after)]
+        # The curve outside must not bend towards the new frames: hold it with a key right before and right after.
+        if after.any() and at[after].min() > last + 1:
+            parts.insert(2, _linear_keys(np.array([last + 1]), np.array([curve.evaluate(last + 1)])))
+        if before.any() and at[before].max() < first_frame - 1:
+            parts.insert(1, _linear_keys(np.array([first_frame - 1]), np.array([curve.evaluate(first_frame - 1)])))
+        _set_keys(curve, {k: np.concatenate([p[k] for p in parts]) for k in parts[0]})
+    curve.update()
+
+
+def _linear_keys(frames: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
+    co = np.stack([frames, values], axis=1).astype(np.float32)
+    n, third = len(co), np.array([1 / 3, 0], np.float32)
+    return {
+        "co": co, "handle_left": co - third, "handle_right": co + third,
+        "amplitude": np.zeros((n, 1), np.float32), "back": np.zeros((n, 1), np.float32),
+        "period": np.zeros((n, 1), np.float32), "interpolation": np.full(n, _LINEAR, np.int32),
+        "easing": np.zeros(n, np.int32), "handle_left_type": np.full(n, _AUTO_CLAMPED, np.int32),
+        "handle_right_type": np.full(n, _AUTO_CLAMPED, np.int32),
+    }  # fmt: skip
+
+
+def _get_keys(curve: Any) -> dict[str, np.ndarray]:
+    points = curve.keyframe_points
+    keys: dict[str, np.ndarray] = {}
+    for name, width in _FLOATS.items():
+        flat = np.empty(len(points) * width, np.float32)
+        points.foreach_get(name, flat)
+        keys[name] = flat.reshape(-1, width)
+    for name in _ENUMS:
+        keys[name] = np.empty(len(points), np.int32)
+        points.foreach_get(name, keys[name])
+    return keys
+
+
+def _select(keys: dict[str, np.ndarray], mask: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: values[mask] for name, values in keys.items()}
+
+
+def _set_keys(curve: Any, keys: dict[str, np.ndarray]) -> None:
+    points = curve.keyframe_points
+    points.clear()
+    points.add(len(keys["co"]))
+    for name, values in keys.items():
+        points.foreach_set(name, values.ravel())

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Blender mesh as the npz file that the engine reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+
+def rest_positions(mesh: bpy.types.Mesh) -> np.ndarray:
+    """[V, 3] float32: the reference shape key where there is one, else the vertices; without modifiers or animation."""
+    keys = mesh.shape_keys
+    positions = np.empty(3 * len(mesh.vertices), np.float32)
+    if keys is not None:
+        keys.reference_key.points.foreach_get("co", positions)  # .points is 100 times faster than .data
+    else:
+        mesh.vertices.foreach_get("co", positions)
+    return positions.reshape(-1, 3)
+
+
+def faces(mesh: bpy.types.Mesh) -> np.ndarray:
+    """[F, 4] int32, -1 pads triangles; polygons of more than four corners come as their triangles."""
+    count = len(mesh.polygons)
+    start, total = np.empty(count, np.int32), np.empty(count, np.int32)
+    corners = np.empty(len(mesh.loops), np.int32)
+    mesh.polygons.foreach_get("loop_start", start)
+    mesh.polygons.foreach_get("loop_total", total)
+    mesh.loops.foreach_get("vertex_index", corners)
+    out = []
+    for size in (3, 4):
+        chosen = corners[start[total == size, None] + np.arange(size)]  # [n, size]
+        out.append(np.pad(chosen, ((0, 0), (0, 4 - size)), constant_values=-1))
+    if (total > 4).any():
+        mesh.calc_loop_triangles()
+        triangles = np.empty(3 * len(mesh.loop_triangles), np.int32)
+        polygon = np.empty(len(mesh.loop_triangles), np.int32)
+        mesh.loop_triangles.foreach_get("vertices", triangles)
+        mesh.loop_triangles.foreach_get("polygon_index", polygon)
+        chosen = triangles.reshape(-1, 3)[total[polygon] > 4]
+        out.append(np.pad(chosen, ((0, 0), (0, 1)), constant_values=-1))
+    return np.concatenate(out).astype(np.int32)
+
+
+def export(mesh: bpy.types.Mesh, path: Path) -> None:
+    """Write ``vertices`` [V, 3] float32 and ``faces`` [F, 4] int32 to ``path``."""
+    np.savez(path, vertices=rest_positions(mesh), faces=faces(mesh))
