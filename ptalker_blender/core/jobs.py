@@ -68,7 +68,7 @@ def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
     check_writable(Path(job.out))
     head = read_head(job.mesh) if job.mesh is not None else None
     reporter.progress("reading the sound", 0.0)
-    audio = load_audio(job.audio, reporter.cancelled)
+    audio = between(load_audio(job.audio, reporter.cancelled), job.start, job.duration)
     seconds = len(audio) / SAMPLE_RATE
     if round(seconds * job.fps) < 1:
         raise PTalkerError("audio_empty", f"The sound is shorter than one frame at {job.fps:g} frames a second.")
@@ -92,6 +92,21 @@ def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
         frames = Frames(head[0], basis, weights) if job.vertices else None
     _write(job.out, arrays, frames, reporter)
     return Result(job.id, job.out, len(weights), seconds, (SILENT_SENTENCE,) if is_silent(audio) else ())
+
+
+def between(audio: np.ndarray, start: float, duration: float | None) -> np.ndarray:
+    """Samples [n] -> those of start .. start + duration seconds (None: to the end); outside the sound is silence."""
+    from .audio import MAX_SECONDS
+
+    first = round(start * SAMPLE_RATE)
+    count = len(audio) - first if duration is None else round(duration * SAMPLE_RATE)
+    if not 0 < count <= MAX_SECONDS * SAMPLE_RATE:
+        raise PTalkerError("option_invalid", f"{count / SAMPLE_RATE:g} s of sound from {start:g} s on cannot be heard.")
+    heard = np.zeros(count, np.float32)
+    a, b = max(first, 0), min(first + count, len(audio))
+    if a < b:
+        heard[a - first : b - first] = audio[a:b]
+    return heard
 
 
 def rig(job: Rig, load: LoadModel, reporter: Reporter) -> Result:
