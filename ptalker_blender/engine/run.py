@@ -37,11 +37,11 @@ class EngineRun:
         self.stage, self.fraction = "starting the engine", 0.0
         self._base = LOADING_SHARE if engine.state is State.LOADING else 0.0
         self._job: int | None = None
-        self._cancelled = False
+        self.cancelled = False
 
     def cancel(self) -> None:
         """Ask for the end. ``step()`` raises Cancelled once the engine has let go, or was killed for not doing so."""
-        self._cancelled = True
+        self.cancelled = True
         self.stage = "cancelling"
         self.engine.cancel()
 
@@ -50,14 +50,14 @@ class EngineRun:
         for event in self.engine.poll(wait):
             self._take(event)
         if self.engine.state is State.DEAD:
-            if self._cancelled:
+            if self.cancelled:
                 raise Cancelled
             raise self.engine.death or PTalkerError(
                 "engine_died", "The PTalker engine was stopped; the scene is unchanged.", "Run it again."
             )
         if self._job is None:
             # A loading engine needs no answer to a cancel: no job was sent, and it may go on loading for the next run.
-            if self._cancelled:
+            if self.cancelled:
                 raise Cancelled
             if len(self.results) == len(self.steps):
                 self.fraction = 1.0
@@ -71,9 +71,9 @@ class EngineRun:
 
     def _take(self, event: protocol.Event) -> None:
         if isinstance(event, protocol.Progress):
-            if event.id == protocol.ENGINE_ID and self._job is None and not self._cancelled:
+            if event.id == protocol.ENGINE_ID and self._job is None and not self.cancelled:
                 self.stage, self.fraction = "loading the model", self._base * event.fraction
-            elif event.id == self._job and not self._cancelled:
+            elif event.id == self._job and not self.cancelled:
                 self._show(event.stage, event.fraction)
         elif self._job is None or event.id != self._job:
             return

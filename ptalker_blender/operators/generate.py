@@ -35,16 +35,22 @@ def disabled_reason(context: bpy.types.Context) -> PTalkerError | None:
 def run_blocking(context: bpy.types.Context, request: Request, console: bool) -> Report:
     """All of it at once. Raises PTalkerError and Cancelled; the scene is then as it was."""
     job = Job(context, request)
+    run = None
     try:
         run = EngineRun(engine.obtain(engine_spec()), job.steps())
         said = ""
         while not run.step(wait=0.1):
+            RUN.stage, RUN.fraction = run.stage, run.fraction
+            if RUN.cancel_requested and not run.cancelled:  # another thread may ask for it
+                run.cancel()
             now = f"PTalker: {run.stage} {10 * int(10 * run.fraction)}%"
             if console and now != said:
                 said = now
                 print(now, flush=True)
         return job.apply(run.results)
     finally:
+        if run is not None:
+            run.engine.cancel()  # does nothing unless an exception, such as Ctrl+C, left a job running
         job.close()
 
 
@@ -77,9 +83,15 @@ class PTALKER_OT_generate(bpy.types.Operator):
         try:
             report = run_blocking(context, Request.from_settings(context.scene), bpy.app.background)
         except PTalkerError as error:
-            return self._fail(error)
-        finally:
             RUN.end()
+            return self._fail(error)
+        except Cancelled:
+            RUN.end()
+            return self._cancelled()
+        except BaseException:
+            RUN.end()  # a defect: Blender shows the traceback, and the button must not stay grey
+            raise
+        RUN.end()
         return self._succeed(report)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -109,7 +121,7 @@ class PTALKER_OT_generate(bpy.types.Operator):
         elif event.type != "TIMER":
             return {"PASS_THROUGH"}
         try:
-            if RUN.cancel_requested and self._run.stage != "cancelling":
+            if RUN.cancel_requested and not self._run.cancelled:
                 self._run.cancel()
             done = self._run.step()
             RUN.stage, RUN.fraction = self._run.stage, self._run.fraction
@@ -120,9 +132,7 @@ class PTALKER_OT_generate(bpy.types.Operator):
             report = self._job.apply(self._run.results)
         except Cancelled:
             self.finish(context)
-            RUN.result = ["Cancelled; nothing was changed."]
-            self.report({"INFO"}, "PTalker: cancelled, nothing was changed")
-            return {"CANCELLED"}
+            return self._cancelled()
         except PTalkerError as error:
             self.finish(context)
             return self._fail(error)
@@ -154,6 +164,11 @@ class PTALKER_OT_generate(bpy.types.Operator):
     def _fail(self, error: PTalkerError) -> set[str]:
         RUN.error = error
         self.report({"ERROR"}, str(error))
+        return {"CANCELLED"}
+
+    def _cancelled(self) -> set[str]:
+        RUN.result = ["Cancelled; nothing was changed."]
+        self.report({"INFO"}, "PTalker: cancelled, nothing was changed")
         return {"CANCELLED"}
 
     def _succeed(self, report: Report) -> set[str]:
