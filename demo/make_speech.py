@@ -9,6 +9,7 @@ model that ships here was trained on them.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -39,11 +40,23 @@ def fade(audio: np.ndarray, seconds: float = 0.02) -> np.ndarray:
     return out
 
 
+def word_spans(row: dict) -> list[list]:
+    """[word, first phone, last phone] of a clip: the tokens are one sign a phone, with stress marks and blanks."""
+    words = re.findall(r"[\w']+", row["text"])
+    counts = [sum(ch.isalpha() and ch not in "ˈˌː" for ch in part) for part in row["tokens"].split(" ")]
+    counts = [count for count in counts if count]
+    spoken = sum(name != "sil" for name, _, _ in row["phones"])
+    assert len(words) == len(counts) and sum(counts) == spoken, (words, counts, spoken)
+    ends = np.cumsum(counts)
+    return [[word, int(end - count), int(end - 1)] for word, count, end in zip(words, counts, ends, strict=True)]
+
+
 def main(corpus: Path) -> None:
     rows = [json.loads(line) for line in (corpus / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
     clips = {row["sentence"]: row for row in rows if row["voice"] == VOICE}
     pieces: list[np.ndarray] = []
     phones: list[list] = []
+    words: list[list] = []
     samples = 0
     for index, key in enumerate(SENTENCES):
         row = clips[key]
@@ -57,9 +70,11 @@ def main(corpus: Path) -> None:
         gap = np.zeros(int((LEAD if index == 0 else PAUSE) * RATE), np.float32)
         piece = fade(audio[int(start * RATE) : int(end * RATE)])
         begin = (samples + len(gap)) / RATE
+        before = len(phones)
         for name, a, b in row["phones"]:
             if name != "sil":
                 phones.append([name, round(begin + a - start, 4), round(begin + b - start, 4), index])
+        words += [[w, phones[before + i][1], phones[before + j][2], index] for w, i, j in word_spans(row)]
         pieces += [gap, piece]
         samples += len(gap) + len(piece)
     pieces.append(np.zeros(int(LEAD * RATE), np.float32))
@@ -69,10 +84,12 @@ def main(corpus: Path) -> None:
     folder.mkdir(exist_ok=True)
     soundfile.write(folder / "demo.ogg", audio, RATE, format="OGG", subtype="VORBIS", compression_level=0.3)
     lines = ",\n    ".join(json.dumps(phone, ensure_ascii=False) for phone in phones)
+    word_lines = ",\n    ".join(json.dumps(word) for word in words)
     texts = json.dumps([clips[key]["text"] for key in SENTENCES], ensure_ascii=False)
     (folder / "phones.json").write_text(
         f'{{\n  "seconds": {len(audio) / RATE:.4f},\n  "sentences": {texts},\n'
-        f'  "columns": ["ipa", "start_s", "end_s", "sentence"],\n  "phones": [\n    {lines}\n  ]\n}}\n',
+        f'  "columns": ["ipa", "start_s", "end_s", "sentence"],\n  "phones": [\n    {lines}\n  ],\n'
+        f'  "words": [\n    {word_lines}\n  ]\n}}\n',
         encoding="utf-8",
     )
     print(f"{len(audio) / RATE:.2f} s, {len(phones)} phones, voice {VOICE}")
