@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import time
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import HOME, ROOT
+from . import ROOT
 from .environments import BLENDERS, ENGINE, find_python
 
 
@@ -29,7 +27,7 @@ def run_all(blenders: list[str], pytest_arguments: list[str]) -> int:
     engine = ENGINE.ensure()
     outcomes = [
         _part("ruff", [str(engine), "-m", "ruff", "check", "."]),
-        _part("types", [str(engine), "-m", "basedpyright", "--project", str(_type_config(engine))]),
+        _part("types", [str(engine), "-m", "basedpyright", "--level", "error", "--pythonpath", str(engine)]),
         _part("core tests", [str(engine), "-m", "pytest", "tests/core", *pytest_arguments], _variables(engine)),
     ]
     outcomes += [_blender_part(version, engine, pytest_arguments) for version in blenders]
@@ -56,17 +54,6 @@ def _part(name: str, command: list[str], variables: dict[str, str] | None = None
     code = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL).returncode
     state = "passed" if code == 0 else "FAILED"
     return Outcome(name, state, time.monotonic() - started, "" if code == 0 else f"exit code {code}")
-
-
-def _type_config(engine: Path) -> Path:
-    """pyproject.toml's settings, with the places where this computer keeps the packages."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pyright"]
-    for key in ("include", "exclude"):
-        settings[key] = [str(ROOT / path) for path in settings.get(key, [])]
-    config = HOME / "types" / "pyrightconfig.json"
-    config.parent.mkdir(exist_ok=True)
-    config.write_text(json.dumps({**settings, "venvPath": str(HOME), "venv": ENGINE.name, "extraPaths": [str(ROOT)]}))
-    return config
 
 
 def _summary(outcomes: list[Outcome]) -> int:

@@ -181,4 +181,4 @@ class _Resampler:
 def _filter(up: int, down: int) -> np.ndarray:
     """resample_poly's own anti-aliasing filter, designed once a clip instead of once a block."""
     largest = max(up, down)
-    return signal.firwin(20 * largest + 1, 1.0 / largest, window=("kaiser", 5.0)).astype(np.float32)
+    return np.asarray(signal.firwin(20 * largest + 1, 1.0 / largest, window=("kaiser", 5.0)), np.float32)  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -129,7 +129,7 @@ def _part(reporter: Reporter, start: float, end: float) -> Callable[[str, float]
     return report
 
 
-def _write(out: str, arrays: dict[str, np.ndarray], frames: Frames | None, reporter: Reporter) -> None:
+def _write(out: str, arrays: Mapping[str, np.ndarray | np.generic], frames: Frames | None, reporter: Reporter) -> None:
     reporter.progress("writing", 0.95)
     if reporter.cancelled():
         raise Cancelled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,7 +31,10 @@ def check_writable(out: Path) -> None:
 
 
 def write_npz(
-    out: Path, arrays: dict[str, np.ndarray], frames: Frames | None = None, cancelled: Callable[[], bool] | None = None
+    out: Path,
+    arrays: Mapping[str, np.ndarray | np.generic],
+    frames: Frames | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> None:
     """Write ``arrays``, and ``frames`` as "vertices" [T, V, 3], to ``out`` under a temporary name, then rename.
 

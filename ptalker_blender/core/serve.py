@@ -192,6 +192,8 @@ def _load(device: str, channel: Channel) -> PTalker:
         channel.send(Progress(protocol.ENGINE_ID, protocol.LOADING, 0.0))
         import torch  # noqa: F401  the larger half of the wait
 
+        from . import audio, jobs  # noqa: F401  not only when the first job comes
+
         channel.send(Progress(protocol.ENGINE_ID, protocol.LOADING, 0.5))
         model = load_model(device)
         channel.send(Progress(protocol.ENGINE_ID, protocol.LOADING, 1.0))

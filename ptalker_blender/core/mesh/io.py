@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from ..errors import PTalkerError
 
@@ -35,7 +36,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         archive = np.load(path, allow_pickle=False)
     except Exception as error:  # a damaged file raises anything from BadZipFile to SyntaxError; all mean the same
         raise unreadable from error
-    if not isinstance(archive, np.lib.npyio.NpzFile):
+    if not isinstance(archive, NpzFile):
         raise unreadable
     with archive:
         missing = [name for name in ("vertices", "faces") if name not in archive.files]
