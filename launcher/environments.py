@@ -27,7 +27,7 @@ SPACE = 3 << 30  # bytes that an environment may need on the disk
 
 @dataclass(frozen=True)
 class Environment:
-    """``python`` is the version "3.11" it must run; ``requirements`` are files below requirements/."""
+    """``python`` is the version "3.11" it must run; ``requirements`` are files below the root."""
 
     name: str
     python: str
@@ -43,7 +43,7 @@ class Environment:
 
     @property
     def files(self) -> list[Path]:
-        return [ROOT / "requirements" / name for name in self.requirements]
+        return [ROOT / name for name in self.requirements]
 
     def ready(self) -> bool:
         return self.interpreter.exists() and self._stamp() == self._wanted()
@@ -99,9 +99,11 @@ class Environment:
         return [sys.executable, "-m", "pip", "--python", str(self.interpreter)]
 
 
-ENGINE = Environment("engine", "3.11", ("engine.txt", "dev.txt"))
+# What the engine needs is listed once, in the extension, which makes the same environment on an artist's computer.
+SHIPPED = "ptalker_blender/assets/requirements-engine.txt"
+ENGINE = Environment("engine", "3.11", (SHIPPED, "requirements/dev.txt"))
 BLENDERS = {
-    version: Environment(f"blender-{version}", python, (f"blender-{version}.txt",))
+    version: Environment(f"blender-{version}", python, (f"requirements/blender-{version}.txt",))
     for version, python in (("4.2", "3.11"), ("4.5", "3.11"), ("5.0", "3.11"), ("5.2", "3.13"))
 }
 DEFAULT_BLENDER = "5.0"

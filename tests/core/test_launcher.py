@@ -32,7 +32,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def empty(home: Path) -> Environment:
-    return Environment("empty", f"{sys.version_info[0]}.{sys.version_info[1]}", ("none.txt",))
+    return Environment("empty", f"{sys.version_info[0]}.{sys.version_info[1]}", ("requirements/none.txt",))
 
 
 def test_an_environment_is_made_once(empty: Environment, capfd: pytest.CaptureFixture[str]) -> None:

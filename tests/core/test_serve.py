@@ -75,7 +75,7 @@ class Client:
     def started(self, job: int) -> None:
         """Wait until the job is under way: listening."""
         while not (isinstance(event := self.event(), Progress) and event.id == job and event.stage == "listening"):
-            assert event is None or isinstance(event, Progress), event
+            assert isinstance(event, Progress | Ready), event
 
     def close(self) -> None:
         assert self.process.stdin
