@@ -96,10 +96,13 @@ class PTalker:
         halo = self.network.decoder.halo
         pad = int(np.ceil(halo * fps))
         q0, q1 = max(0, a - pad), b + pad
-        n0 = max(0, int((q0 / fps - halo) * RATE))
+        n0 = max(0, int((q0 / fps - halo) * RATE)) // 2 * 2  # pairs of features stay the same pairs
         n1 = min(len(features), int(np.ceil((q1 / fps + halo) * RATE)) + 1)
         q1 = min(q1, max(b, int(n1 / RATE * fps)))
-        x = torch.from_numpy(features[n0:n1].astype(np.float32)).to(self.device)[None]
+        heard = features[n0:n1].astype(np.float32)
+        if len(heard) % 2:
+            heard, n1 = np.concatenate([heard, heard[-1:]]), n1 + 1
+        x = torch.from_numpy(heard).to(self.device)[None]
         audio_times = torch.arange(n0, n1, device=self.device, dtype=torch.float64) / RATE - n0 / RATE
         times = torch.arange(q0, q1, device=self.device, dtype=torch.float64) / fps - n0 / RATE
         z = self.network(x, audio_times.float(), style[None], times.float())

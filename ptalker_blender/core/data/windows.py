@@ -18,7 +18,7 @@ import torch
 
 from .. import SAMPLE_RATE
 from ..speech import HOP, WINDOW, SpeechEncoder
-from .augment import degrade, speed
+from .augment import degrade, noise, speed
 
 SECONDS = WINDOW * HOP / SAMPLE_RATE
 
@@ -109,6 +109,29 @@ def cache(data: Path, out: Path, encoder: SpeechEncoder, wanted: list[int], seed
     print(out.name, len(lines), "windows", flush=True)
 
 
+@torch.inference_mode()
+def quiet(out: Path, encoder: SpeechEncoder, count: int) -> None:
+    """Windows with no voice in them (silence, hiss, hum, clicks), for which the face rests. Same files as ``cache``."""
+    if out.with_suffix(".jsonl").exists():
+        return
+    rng, n = np.random.default_rng(7), WINDOW * HOP
+    features = []
+    for i in range(count):
+        audio = np.zeros(n, np.float32)
+        if i % 4:
+            audio = noise(audio, rng, rng.uniform(-70, -20))  # against the floor of an empty clip, 1e-5
+        if i % 4 == 2:
+            t = np.arange(n) / SAMPLE_RATE
+            audio += (10 ** rng.uniform(-3.5, -1) * np.sin(2 * np.pi * rng.choice([50, 60, 100, 120, 400]) * t)).astype(np.float32)
+        if i % 4 == 3:
+            for at in rng.integers(0, n - 400, rng.integers(1, 12)):
+                click = rng.standard_normal(400) * np.exp(-np.arange(400) / rng.uniform(5, 90))
+                audio[at : at + 400] += (click * 10 ** rng.uniform(-2.5, -0.5)).astype(np.float32)
+        features.append(encoder(torch.from_numpy(audio[None])).to(torch.float16).numpy())
+    np.save(out.with_suffix(".npy"), np.concatenate(features))
+    out.with_suffix(".jsonl").write_text("\n".join([json.dumps({"voice": "quiet", "segments": []})] * count), "utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
@@ -126,6 +149,7 @@ def main() -> None:
     synthetic = [i for i, c in enumerate(clips) if c.kind == "speech"]
     jobs = [("dev_real", [i for i in real if clips[i].split != "train"], 0, True)]
     jobs += [("dev_speech", [i for i in synthetic if clips[i].split == "dev"], 0, True)]
+    quiet(args.cache / "quiet", encoder, 48)
     for p in range(args.passes):
         jobs.append((f"real_{p}", train, 100 + p, False))
         jobs.append((f"speech_{p}", [i for i in synthetic if clips[i].split == "train"], 200 + p, False))

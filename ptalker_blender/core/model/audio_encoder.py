@@ -40,7 +40,7 @@ class StatisticsPool(nn.Module):
 
 
 class AudioEncoder(nn.Module):
-    """Speech features [B, N, C] at 50 Hz -> content a [B, N, d] and style s_a [B, s]."""
+    """Speech features [B, 2 M, C] at 50 Hz -> content a [B, M, d] at 25 Hz and style s_a [B, s]."""
 
     def __init__(self, c: Config) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class AudioEncoder(nn.Module):
         self.register_buffer("mean", torch.zeros(c.features))
         self.register_buffer("scale", torch.ones(c.features))
         self.drop = nn.Dropout(c.dropout)
-        self.content_in = nn.Linear(c.features, c.width)
+        self.content_in = nn.Linear(2 * c.features, c.width)  # two features, so no detail in time is lost
         self.content = nn.Sequential(*[ConvBlock(c.width, 7, c.dropout) for _ in range(2)], nn.LayerNorm(c.width))
         self.style_in = nn.Sequential(nn.Linear(c.features, c.frame_width), nn.SiLU())
         self.pool = StatisticsPool(c.frame_width)
@@ -59,8 +59,14 @@ class AudioEncoder(nn.Module):
         return (features - self.mean) * self.scale
 
     def forward(self, features: Tensor) -> Tensor:
-        """-> content [B, N, d]; its receptive field is 6 features (0.12 s) each way."""
-        return self.content(self.content_in(self.drop(self.normalise(features))))
+        """-> content [B, M, d]; its receptive field is 6 steps (0.24 s) each way."""
+        pairs = self.normalise(features).unflatten(1, (-1, 2)).flatten(2)
+        return self.content(self.content_in(self.drop(pairs)))
+
+    @staticmethod
+    def times(feature_times: Tensor) -> Tensor:
+        """Times of content [M]: the middle of each pair of features [2 M], seconds."""
+        return feature_times.unflatten(0, (-1, 2)).mean(1)
 
     def style(self, features: Tensor) -> Tensor:
         """-> s_a [B, s]"""

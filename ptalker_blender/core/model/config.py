@@ -20,5 +20,4 @@ class Config:
     node_width: int = 32  # motion encoder, per graph node
     node_heads: int = 4
     frame_width: int = 96  # motion encoder, per frame
-    speakers: int = 32  # adversary's classes, training only
     dropout: float = 0.1

@@ -30,8 +30,8 @@ class Block(nn.Module):
     def __init__(self, c: Config) -> None:
         super().__init__()
         self.norm_self, self.norm_cross, self.norm_feed = (StyleNorm(c.width, c.width) for _ in range(3))
-        self.self_attention = TimeAttention(c.width, c.heads, c.reach_self, c.dropout)
-        self.cross_attention = TimeAttention(c.width, c.heads, c.reach_audio, c.dropout)
+        self.self_attention = TimeAttention(c.width, c.heads, c.reach_self)
+        self.cross_attention = TimeAttention(c.width, c.heads, c.reach_audio)
         self.feed = nn.Sequential(
             nn.Linear(c.width, 2 * c.width), nn.GELU(), nn.Dropout(c.dropout), nn.Linear(2 * c.width, c.width)
         )
@@ -55,7 +55,7 @@ class Decoder(nn.Module):
         self.head = nn.Linear(c.width, c.channels)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        self.halo = c.blocks * (c.reach_self + c.reach_audio) + 0.2  # seconds that one frame can be influenced from
+        self.halo = c.blocks * (c.reach_self + c.reach_audio) + 0.3  # seconds that one frame can be influenced from
 
     def forward(self, audio: Tensor, audio_times: Tensor, style: Tensor, times: Tensor) -> Tensor:
         s = self.style(style)

@@ -30,8 +30,8 @@ class PTalker(nn.Module):
         self.styles: dict[str, Tensor] = {"neutral": torch.zeros(config.style)}
 
     def forward(self, features: Tensor, feature_times: Tensor, style: Tensor, times: Tensor) -> Tensor:
-        """features [B, N, C], style [B, s], times [T] seconds -> weights [B, T, K], not yet clamped."""
-        return self.decoder(self.audio(features), feature_times, style, times)
+        """features [B, 2 M, C] at feature_times [2 M], style [B, s], times [T] s -> weights [B, T, K], not yet clamped."""
+        return self.decoder(self.audio(features), self.audio.times(feature_times), style, times)
 
     def save(self, path: Path, metadata: dict) -> None:
         """safetensors; the config, the metadata and the named styles travel inside. No pickle."""

@@ -34,9 +34,9 @@ class TimeBias(nn.Module):
 class TimeAttention(nn.Module):
     """Multi-head attention with a TimeBias; keys may be the queries themselves or another sequence."""
 
-    def __init__(self, width: int, heads: int, reach: float, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, reach: float) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads = heads
         self.q = nn.Linear(width, width)
         self.kv = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
@@ -47,7 +47,7 @@ class TimeAttention(nn.Module):
         q = self._split(self.q(x))
         k, v = (self._split(y) for y in self.kv(memory).chunk(2, -1))  # [B, h, N, d/h]
         bias = self.bias(x_times, memory_times)[None].to(q.dtype)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=self.dropout if self.training else 0.0)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.out(y.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:

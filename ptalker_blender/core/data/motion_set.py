@@ -1,0 +1,130 @@
+"""Training samples: cached speech features with what the face does, in a style, at any query times.
+
+Real windows follow the fitted GRID tracks; synthetic ones follow the coarticulation teacher in whichever style the
+sample is given, so the same words exist in every style (cross-reconstruction has its truth).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..channels import CHANNELS, UPPER_FACE
+from .teacher import TeacherStyle, curves
+from .windows import Clip, Segment, read_clips
+
+REFERENCE_SECONDS = 3.0
+REFERENCE_FPS = 8.0
+
+
+@dataclass
+class Window:
+    """One cached window: ``features`` row of its file, voice and the clips in it."""
+
+    file: int
+    row: int
+    voice: str
+    segments: list[Segment]
+
+
+class Fits:
+    """Fitted channel weights of tracked clips (core/data/fit.py), by clip id."""
+
+    def __init__(self, folder: Path) -> None:
+        self.weights: dict[str, np.ndarray] = {}  # [T, K] at 25 fps
+        self.ok: dict[str, np.ndarray] = {}
+        self.gap: dict[str, np.ndarray] = {}  # [T] tracked inner-lip gap, eye-corner units above rest
+        for name in ("grid_s1", "grid_dev"):
+            z = dict(np.load(folder / f"{name}.npz"))
+            for i, clip in enumerate(z["ids"]):
+                self.weights[str(clip)] = z["weights"][i].astype(np.float32)
+                self.ok[str(clip)] = z["ok"][i]
+                self.gap[str(clip)] = z["gap"][i]
+
+    def at(self, clip: str, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weights [T, K] and mask [T] of a clip at times [T] in clip seconds; mask 0 outside it or where untracked."""
+        w, ok = self.weights[clip], self.ok[clip].astype(np.float32)
+        x = np.clip(times * 25.0, 0, len(w) - 1.001)
+        a = x.astype(int)
+        f = (x - a)[:, None].astype(np.float32)
+        inside = (times >= 0.04) & (times <= (len(w) - 2) / 25.0)
+        return w[a] * (1 - f) + w[a + 1] * f, ok[a] * ok[a + 1] * inside
+
+
+class MotionSet:
+    """All windows of one or several caches, and their targets."""
+
+    def __init__(self, data: Path, cache: Path, fits: Path, names: list[str], skip_voices: tuple[str, ...] = ()) -> None:
+        self.clips: list[Clip] = read_clips(data)
+        self.ids = [Path(c.path).stem for c in self.clips]
+        self.fits = Fits(fits)
+        self.features = [np.load(cache / f"{n}.npy", mmap_mode="r") for n in names]
+        self.windows: list[Window] = []
+        for f, n in enumerate(names):
+            for row, line in enumerate((cache / f"{n}.jsonl").read_text("utf-8").splitlines()):
+                d = json.loads(line)
+                if d["voice"] not in skip_voices:
+                    self.windows.append(Window(f, row, d["voice"], [Segment(**s) for s in d["segments"]]))
+        self.real = [i for i, w in enumerate(self.windows) if w.segments and self._kind(w) == "grid"]
+        self.real_set = set(self.real)
+        self.synthetic = [i for i, w in enumerate(self.windows) if w.segments and self._kind(w) == "speech"]
+        self.quiet = [i for i, w in enumerate(self.windows) if not w.segments]
+        train = [i for i, c in enumerate(self.clips) if c.split == "train" and c.voice not in skip_voices]
+        self.real_clips = [i for i in train if self.clips[i].kind == "grid"]
+        self.spoken_clips = [i for i in train if self.clips[i].kind == "speech"]
+        self.voices = sorted({w.voice for w in self.windows})
+        # every synthetic voice has a style of its own, so that style can be learned from audio too
+        self.home = {v: TeacherStyle.sample(np.random.default_rng(abs(hash_name(v)))) for v in self.voices}
+
+    def _kind(self, w: Window) -> str:
+        return self.clips[w.segments[0].clip].kind
+
+    def hear(self, i: int) -> np.ndarray:
+        """Features [400, C] float32 of window i."""
+        w = self.windows[i]
+        return np.asarray(self.features[w.file][w.row], np.float32)
+
+    def target(self, i: int, times: np.ndarray, style: TeacherStyle | None) -> tuple[np.ndarray, np.ndarray]:
+        """Weights [T, K] and mask [T] of window i at times [T] (window seconds). ``style`` is for synthetic windows."""
+        w = self.windows[i]
+        if not w.segments:
+            return np.zeros((len(times), len(CHANNELS)), np.float32), np.ones(len(times), np.float32)
+        if self._kind(w) == "grid":
+            z = np.zeros((len(times), len(CHANNELS)), np.float32)
+            mask = np.full(len(times), 0.1, np.float32)  # between clips: rest, lightly
+            for s in w.segments:
+                here = (times >= s.start) & (times < s.end)
+                z[here], mask[here] = self.fits.at(self.ids[s.clip], (times[here] - s.start) * s.factor)
+        else:
+            phones = []
+            for s in w.segments:
+                phones += [[p, a / s.factor + s.start, b / s.factor + s.start] for p, a, b in self.clips[s.clip].phones]
+            z = curves(phones, times, style or TeacherStyle.neutral())
+            mask = np.ones(len(times), np.float32)
+        z[:, UPPER_FACE] = 0.0  # the upper face is a process of its own (core/upper_face.py)
+        return z, mask
+
+    def reference(self, rng: np.random.Generator, style: TeacherStyle | None) -> np.ndarray:
+        """Another sentence in the same style (None: the real speaker's) -> weights [24, K] at 8 fps."""
+        n = round(REFERENCE_SECONDS * REFERENCE_FPS)
+        if style is None:
+            clip = self.ids[int(rng.choice(self.real_clips))]
+            z, _ = self.fits.at(clip, np.arange(n) / REFERENCE_FPS + rng.uniform(0, 0.06))
+        else:
+            c = self.clips[int(rng.choice(self.spoken_clips))]
+            end = c.phones[-1][2]
+            start = rng.uniform(0, max(0.0, end - REFERENCE_SECONDS))
+            z = curves(c.phones, start + np.arange(n) / REFERENCE_FPS, style)
+        z = z.copy()
+        z[:, UPPER_FACE] = 0.0
+        return z
+
+
+def hash_name(name: str) -> int:
+    """A number that stays the same between runs (Python's own hash does not)."""
+    import zlib
+
+    return zlib.crc32(name.encode())

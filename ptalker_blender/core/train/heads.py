@@ -1,0 +1,92 @@
+"""Heads that motion training measures on: their coarse graphs, shape bases, lip-weighted metrics and lip gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..channels import LOWER_FACE
+from ..losses import factor
+from ..mesh.coarse import pool
+from ..mesh.graph import build_graph
+from .rig_heads import CENTRE, UNIT
+
+INNER_LIPS = ((61, 67), (62, 66), (63, 65))  # Multi-PIE pairs: upper, lower
+NODES = 64
+
+
+@dataclass
+class Head:
+    """One identity. ``graph``: tensors that the motion encoder takes; ``basis`` [K, n, 3] on its nodes, face frame."""
+
+    name: str
+    graph: dict[str, Tensor]
+    basis: Tensor
+    root: Tensor  # [K, K], losses.factor
+
+    def motion(self, z: Tensor) -> Tensor:
+        """z [B, T, K] -> node displacements [B, T, n, 3], face frame."""
+        return torch.einsum("btk,knc->btnc", z, self.basis)
+
+
+@dataclass
+class LipGap:
+    """Vertical inner-lip gap of the ICT neutral head as a function of the weights, cm."""
+
+    rest: Tensor  # [3 pairs, 3] upper minus lower
+    basis: Tensor  # [K, 3 pairs, 3]
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """z [..., K] -> mean vertical gap above rest [...], cm; negative where lips would cross."""
+        return torch.einsum("...k,kp->...p", z, self.basis[..., 1]).mean(-1)
+
+    def distance(self, z: Tensor) -> Tensor:
+        """z [..., K] -> distance between the middle inner-lip vertices [...], cm, as it is measured from outside."""
+        return (self.rest[1] + torch.einsum("...k,kc->...c", z, self.basis[:, 1])).norm(dim=-1)
+
+
+def lip_gap(ict: dict[str, np.ndarray]) -> LipGap:
+    """``ict``: arrays of heads/ict_facekit.npz."""
+    lm, basis = ict["landmarks68"], ict["arkit"].astype(np.float32)
+    upper, lower = ([int(lm[p[i]]) for p in INNER_LIPS] for i in (0, 1))
+    rest = ict["neutral"][upper] - ict["neutral"][lower]
+    return LipGap(torch.from_numpy(rest).float(), torch.from_numpy(basis[:, upper] - basis[:, lower]))
+
+
+def lip_weight(vertices: np.ndarray, basis: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """1 on the skin, up to 5 more where mouth shapes move it: [V]."""
+    amount = np.linalg.norm(basis[list(LOWER_FACE)], axis=-1).sum(0)
+    return skin * (1.0 + 5.0 * amount / max(float(amount.max()), 1e-9))
+
+
+def ict_heads(path: Path, identities: int, seed: int) -> tuple[list[Head], LipGap]:
+    """The ICT neutral and random identities of it, skin only, decimated to NODES coarse nodes."""
+    ict = dict(np.load(path))
+    skin = np.asarray(ict["narrow_face"], bool)
+    index = np.full(len(skin), -1)
+    index[skin] = np.arange(skin.sum())
+    faces = index[ict["quads"]]
+    faces = faces[(faces >= 0).all(1)]
+    basis = ict["arkit"][:, skin].astype(np.float32)
+    rng = np.random.default_rng(seed)
+    heads = []
+    for i in range(identities + 1):
+        w = rng.normal(size=100) * (0.7 if i else 0.0)
+        vertices = ict["neutral"][skin] + np.tensordot(w, ict["identity"][:, skin].astype(np.float32), 1)
+        root = factor(torch.from_numpy(basis), torch.from_numpy(lip_weight(vertices, basis, np.ones(len(vertices)))).float())
+        heads.append(make_head(f"ict{i}", vertices, faces, basis, root))
+    return heads, lip_gap(ict)
+
+
+def make_head(name: str, vertices: np.ndarray, faces: np.ndarray, basis: np.ndarray, root: Tensor) -> Head:
+    """vertices [V, 3], faces [F, 3|4], basis [K, V, 3] in ICT's space (cm)."""
+    graph = build_graph((vertices - CENTRE) / UNIT, faces)
+    graph = graph.moved(np.eye(3), 1 / graph.frame.scale, graph.frame.origin)  # back into the canonical frame
+    coarse = pool(graph, torch.zeros(len(vertices), 1), n=NODES)
+    nodes = coarse.motion(basis / UNIT)  # [K, n, 3]
+    tensors = {"pos": coarse.pos, "normal": coarse.normal, "edges": coarse.edges, "edge_attr": coarse.edge_attr}
+    return Head(name, tensors, nodes.float(), root)
