@@ -123,17 +123,16 @@ def upper_face(times: np.ndarray, envelope: np.ndarray | None, seed: int, habits
 
     x, y = gaze.T
     for side, away in (("Left", 1.0), ("Right", -1.0)):
-        put = lambda name, value, side=side: out.__setitem__((slice(None), INDEX[name + side]), value)
         down = np.maximum(-y, 0)
-        put("eyeBlink", np.clip(lid + 0.3 * down * (1 - lid), 0, 1))  # lids follow a downward look
-        put("eyeSquint", np.clip(habits.squint + 0.15 * lid, 0, 1))
-        put("eyeLookOut", np.maximum(away * x, 0))
-        put("eyeLookIn", np.maximum(-away * x, 0))
-        put("eyeLookUp", np.maximum(y, 0))
-        put("eyeLookDown", down)
+        out[:, INDEX["eyeBlink" + side]] = np.clip(lid + 0.3 * down * (1 - lid), 0, 1)  # lids follow a downward look
+        out[:, INDEX["eyeSquint" + side]] = np.clip(habits.squint + 0.15 * lid, 0, 1)
+        out[:, INDEX["eyeLookOut" + side]] = np.maximum(away * x, 0)
+        out[:, INDEX["eyeLookIn" + side]] = np.maximum(-away * x, 0)
+        out[:, INDEX["eyeLookUp" + side]] = np.maximum(y, 0)
+        out[:, INDEX["eyeLookDown" + side]] = down
         more = 1 + away * habits.asymmetry
-        put("eyeWide", np.clip(0.3 * raised * more, 0, 1) * (1 - lid))
-        put("browOuterUp", np.clip(raised * more, 0, 1))
-        put("browDown", np.clip(-raised * more, 0, 1))
+        out[:, INDEX["eyeWide" + side]] = np.clip(0.3 * raised * more, 0, 1) * (1 - lid)
+        out[:, INDEX["browOuterUp" + side]] = np.clip(raised * more, 0, 1)
+        out[:, INDEX["browDown" + side]] = np.clip(-raised * more, 0, 1)
     out[:, INDEX["browInnerUp"]] = np.clip(0.8 * np.maximum(raised, 0) + np.maximum(inner, 0), 0, 1)
     return out

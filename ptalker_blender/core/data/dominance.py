@@ -2,10 +2,11 @@
 
 Every segment s has, for each articulator group g, a dominance that is flat inside the segment and decays outside,
 
-    D_sg(t) = alpha_sg exp(-(b/rise_sg)^c_g - (a/fall_sg)^c_g),   b, a = soft distance in s before its start, after its end
+    D_sg(t) = alpha_sg exp(-(b / rise_sg)^c_g - (a / fall_sg)^c_g)
 
-and the channel value is the dominance-weighted mean of the segments' targets. Anticipation is `rise` (a segment acts
-before it sounds), carry-over is `fall`.
+with b and a the soft distance in seconds before its start and after its end, and the channel value is the
+dominance-weighted mean of the segments' targets. Anticipation is `rise` (a segment acts before it sounds), carry-over
+is `fall`.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ class Parameters:
     def save(self, path: Path, note: dict) -> None:
         arrays = {k: np.round(getattr(self, k).astype(float), 4).tolist() for k in _ARRAYS}
         head = {"note": note, "articulators": ARTICULATORS, "groups": GROUPS, "labels": self.labels}
-        body = ",\n".join(f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in {**head, **arrays}.items())
+        items = {**head, **arrays}.items()
+        body = ",\n".join(f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in items)
         path.write_text("{" + body + "}\n", encoding="utf-8")
 
     @classmethod
@@ -97,8 +99,9 @@ def mixture(
     fall: np.ndarray, power: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
     """times [T]; per segment start, end [S], target [S, M], alpha, rise, fall [S, G]; power [G] -> [T, M]."""
-    before = soft_positive(start - times[:, None])[..., None] / rise
-    after = soft_positive(times[:, None] - end)[..., None] / fall
+    single = np.float32  # of differences: float32 of a time in a long take would be too coarse
+    before = soft_positive((start - times[:, None]).astype(single))[..., None] / rise.astype(single)
+    after = soft_positive((times[:, None] - end).astype(single))[..., None] / fall.astype(single)
     dominance = alpha * np.exp(-(before**power) - after**power)  # [T, S, G]
     share = dominance / dominance.sum(1, keepdims=True)
     out = np.empty((len(times), target.shape[1]), np.float32)

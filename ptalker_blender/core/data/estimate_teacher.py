@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from .dominance import ARTICULATOR, ARTICULATORS, GROUP_OF, GROUPS, SOFT, Parameters, spread
 from .grid import load_grid
-from .phonemes import CLASS_OF, CLASSES, ESTIMATED, segments
+from .phonemes import CLASS_OF, CLASSES, ESTIMATED, SILENCE, segments
 from .rig_rows import ict_rows
 
 DEFAULT_OUT = Path(__file__).with_name("teacher.json")
+SMALLEST_IMPORTANCE = 0.4  # cm
 
 
 class Teacher(nn.Module):
@@ -37,11 +38,10 @@ class Teacher(nn.Module):
         self.log_fall = nn.Parameter(torch.full((s, g), float(np.log(0.08))))
         self.edges = nn.Parameter(torch.zeros(s, 2))
         self.power_logit = nn.Parameter(torch.zeros(g))  # power = 1 + sigmoid
-        self.register_buffer("groups", torch.as_tensor(GROUP_OF))
         classes = list(CLASSES)
         member = torch.tensor([classes.index(CLASS_OF[label]) for label in ESTIMATED])
         one_hot = nn.functional.one_hot(member, len(classes)).float()
-        self.register_buffer("class_mean", one_hot @ (one_hot.T / one_hot.sum(0)[:, None]))  # [S, S]
+        self.class_mean = one_hot @ (one_hot.T / one_hot.sum(0)[:, None])  # [S, S]
 
     def power(self) -> Tensor:
         return 1 + torch.sigmoid(self.power_logit)
@@ -57,7 +57,7 @@ class Teacher(nn.Module):
         exponent = exponent + (after * torch.exp(-self.log_fall[label])[:, None]) ** power
         logit = self.log_alpha[label][:, None] - exponent + torch.where(real > 0, 0.0, -1e4)[:, None, :, None]
         share = torch.softmax(logit, dim=2)  # [B, T, S, G]
-        return torch.einsum("btsm,bsm->btm", share[..., self.groups], self.target[label])
+        return torch.einsum("btsm,bsm->btm", share[..., torch.as_tensor(GROUP_OF)], self.target[label])
 
     def penalty(self) -> Tensor:
         """Pull to the class mean and to moderate time constants."""
@@ -74,7 +74,7 @@ class Teacher(nn.Module):
     def constrain(self) -> None:
         """Anatomical bounds: targets 0..1, time constants 20-300 ms, edges at most 60 ms from the sound."""
         self.target.clamp_(0, 1)
-        self.target[ESTIMATED.index("sil")].clamp_(max=0.03)  # rest is rest: what s1 does in silence is habit
+        self.target[ESTIMATED.index(SILENCE)] = 0  # rest is rest: what s1 does in silence is his habit
         for p in (self.log_rise, self.log_fall):
             p.clamp_(float(np.log(0.02)), float(np.log(0.3)))
         self.edges.clamp_(-0.06, 0.06)
@@ -111,7 +111,8 @@ def estimate(
     drive = torch.as_tensor(spread())
     y = torch.as_tensor(curves, dtype=torch.float32) @ (drive / drive.sum(1, keepdim=True)).T  # left-right mean
     linear = drive @ torch.as_tensor(effect, dtype=torch.float32)  # [M, 2]
-    scale = drive @ torch.as_tensor(importance, dtype=torch.float32)
+    # the floor keeps channels that hardly move the lips from serving as free parameters for gap and width
+    scale = (drive @ torch.as_tensor(importance, dtype=torch.float32)).clamp(min=SMALLEST_IMPORTANCE)
     mask = torch.as_tensor(ok, dtype=torch.float32)
     true = torch.as_tensor(np.nan_to_num(signals), dtype=torch.float32)
     t = torch.as_tensor(times, dtype=torch.float32)
@@ -137,12 +138,13 @@ def estimate(
         schedule.step()
         model.constrain()
         if step % 250 == 0 or step == steps - 1:
-            print(f"  step {step}: loss {loss.item():.4f} gap rms {(m * gap_error).sum().div(m.sum()).sqrt().item():.3f} cm")
+            rms = (m * gap_error).sum().div(m.sum()).sqrt().item()
+            print(f"  step {step}: loss {loss.item():.4f} gap rms {rms:.3f} cm")
     return model.parameters_numpy(np.stack([effect[:, 0], depth], 1).astype(np.float32))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Estimate the coarticulation teacher from the GRID fits.")
     parser.add_argument("--data", type=Path, required=True, help="corpus folder")
     parser.add_argument("--fits", type=Path, required=True, help="folder written by ptalker_blender.core.data.fit")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
@@ -154,8 +156,6 @@ def main() -> None:
     rows = ict_rows(head)
     pair = lambda a, b, axis: (rows.landmark == (a, b)).all(1) & (rows.axis == axis)  # noqa: E731
     effect = np.stack([rows.effect[pair(62, 66, 1)][0], rows.effect[pair(54, 48, 0)][0]], 1)
-    upper, lower = head["landmarks68"][[62, 66]]
-    depth = (head["arkit"][:, upper, 2] - head["arkit"][:, lower, 2]).astype(float)
     mouth = (rows.landmark[:, 1] < 0) & (rows.landmark[:, 0] >= 48)
     importance = np.sqrt((rows.effect[mouth] ** 2).mean(0))
     unit = float(np.linalg.norm(np.diff(head["neutral"][head["landmarks68"][[36, 45]]], axis=0)))
@@ -165,7 +165,7 @@ def main() -> None:
         signals = np.stack([z["gap"][train], z["width"][train]], -1) * unit
     phones = {c.id: c.phones for c in load_grid(args.data / "grid_s1", {"train"}).clips}
     parameters = estimate(
-        [phones[i] for i in ids], np.arange(ok.shape[1]) / fps, weights, signals, ok, effect, depth, importance,
+        [phones[i] for i in ids], np.arange(ok.shape[1]) / fps, weights, signals, ok, effect, rows.depth, importance,
         args.steps,
     )  # fmt: skip
     jaw = parameters.target[:, ARTICULATOR["jawOpen"]]

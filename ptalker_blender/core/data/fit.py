@@ -26,6 +26,7 @@ from ..channels import CHANNELS, INDEX, MIRROR
 from .grid import Tracks, load_grid
 from .rig_rows import GAP_PAIRS, Rows, channel_settings, ict_rows, tracked_rows
 
+CONTACT = 30.0  # weight of the depth between closed lips
 MOUTH_CLOSE_LIMIT = 0.84  # mouthClose lifts the lower lip 3.89 cm, jawOpen lowers it 3.28 cm: more would cross the lips
 
 
@@ -68,9 +69,11 @@ def _couplings() -> np.ndarray:
 
 
 def solve(
-    rows: Rows, targets: np.ndarray, ok: np.ndarray, prior: np.ndarray, iterations: int = 400, tolerance: float = 2e-4
-) -> np.ndarray:
-    """targets [N, T, R] cm (any value where not ok), ok [N, T], prior [N, T, 52] 0..1 -> weights [N, T, 52] float32."""
+    rows: Rows, targets: np.ndarray, ok: np.ndarray, prior: np.ndarray, closed: np.ndarray, iterations: int = 400,
+    tolerance: float = 2e-4,
+) -> np.ndarray:  # fmt: skip
+    """targets [N, T, R] cm (any value where not ok), ok [N, T], prior [N, T, 52] 0..1, closed [N, T] 0..1 how surely
+    the lips meet -> weights [N, T, 52] float32."""
     s = channel_settings()
     f = lambda a: torch.as_tensor(np.asarray(a), dtype=torch.float32)  # noqa: E731
     mask = f(ok)[..., None]
@@ -80,13 +83,15 @@ def solve(
     always = couplings.T @ couplings + torch.diag(f(s.prior) + 1e-3)
     # a penalty that is linear in x >= 0 is the L1 norm
     pull = mask * (torch.nan_to_num(f(targets)) * weight @ effect + f(s.prior) * f(prior)) - f(s.linear)
-    smooth, upper = f(s.smooth), f(s.upper)
+    smooth, upper, depth = f(s.smooth), f(s.upper), f(rows.depth)
+    # lips that meet in height meet in depth; depth is not in the rows because the tracker cannot measure it
+    touching = CONTACT * mask * f(closed)[..., None]
     close, jaw, crossing = INDEX["mouthClose"], INDEX["jawOpen"], 5.0
-    bound = torch.linalg.eigvalsh(data + always)[-1] + 4 * smooth.max() + 2 * crossing
+    bound = torch.linalg.eigvalsh(data + always)[-1] + 4 * smooth.max() + 2 * crossing + CONTACT * depth.square().sum()
     x = torch.minimum(f(prior) * 0.5, upper)
     y, momentum = x.clone(), 1.0
     for _ in range(iterations):
-        gradient = mask * (y @ data) + y @ always - pull
+        gradient = mask * (y @ data) + y @ always - pull + touching * (y @ depth)[..., None] * depth
         difference = smooth * (y[:, 1:] - y[:, :-1])
         gradient[:, 1:] += difference
         gradient[:, :-1] -= difference
@@ -105,18 +110,35 @@ def solve(
     return x.numpy()
 
 
+def seal(weights: np.ndarray, rows: Rows, targets: np.ndarray, closed: np.ndarray) -> np.ndarray:
+    """Where the lips meet, take what smoothness and shrinkage left of the gap into mouthClose (height) and the lips'
+    rolling in (depth); arguments as in solve."""
+    out = weights.copy()
+    upper, lower = GAP_PAIRS[0]
+    row = int(np.flatnonzero((rows.landmark == (upper, lower)).all(1) & (rows.axis == 1))[0])
+    close, roll_upper, roll_lower = (INDEX[n] for n in ("mouthClose", "mouthRollUpper", "mouthRollLower"))
+    behind = closed * (out @ rows.depth)
+    if rows.depth[roll_upper] < 0 < rows.depth[roll_lower]:
+        out[..., roll_upper] += np.maximum(behind, 0) / -rows.depth[roll_upper]
+        out[..., roll_lower] += np.maximum(-behind, 0) / rows.depth[roll_lower]
+    excess = closed * (out @ rows.effect[row] - targets[..., row])
+    out[..., close] += np.nan_to_num(excess) / -rows.effect[row, close]
+    return np.clip(out, 0, channel_settings().upper).astype(np.float32)
+
+
 def fit_tracks(tracks: Tracks, head: dict[str, np.ndarray], iterations: int = 400) -> Fit:
     """Fit the ICT `head` (arrays of ict_facekit.npz) to all clips of `tracks`."""
     rows = ict_rows(head)
     measured = tracked_rows(tracks, head, rows)
-    weights = solve(rows, measured.targets, tracks.ok, measured.prior, iterations)
+    weights = solve(rows, measured.targets, tracks.ok, measured.prior, measured.closed, iterations)
+    weights = seal(weights, rows, measured.targets, measured.closed * tracks.ok)
     error = weights @ rows.effect.T.astype(np.float32) - measured.targets
     residual = np.sqrt((error**2 * rows.weight).sum(-1) / rows.weight.sum())
     return Fit(weights, tracks.ok, measured.gap, measured.width, measured.jaw, residual)
 
 
 def ict_signals(weights: np.ndarray, head: dict[str, np.ndarray]) -> np.ndarray:
-    """weights [..., 52] -> [..., 3] inner-lip distance, mouth width, chin drop on the ICT neutral head, cm, minus rest."""
+    """weights [..., 52] -> [..., 3] inner-lip distance, mouth width, chin drop of the ICT head, cm, minus rest."""
     marks = head["landmarks68"][[GAP_PAIRS[0][0], GAP_PAIRS[0][1], 48, 54, 8]]
     neutral, effect = head["neutral"][marks].astype(np.float32), head["arkit"][:, marks].astype(np.float32)
 
@@ -151,7 +173,7 @@ def save(fit: Fit, tracks: Tracks, path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Fit rig coefficients to the GRID tracks.")
     parser.add_argument("--data", type=Path, required=True, help="corpus folder (grid_s1, grid_dev, heads)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the caches")
     args = parser.parse_args()

@@ -79,6 +79,6 @@ def load_grid(folder: Path, splits: Collection[str] | None = None) -> Tracks:
             ok.append(z["ok"][rows])
         for c in mine:
             spans = {k: [(str(n), float(a), float(b)) for n, a, b in c[k]] for k in ("words", "phones")}
-            texts = {k: c[k] for k in ("id", "split", "speaker", "sex", "text")}
-            clips.append(Clip(**texts, **spans, audio=folder / c["audio"]))
+            words, phones, audio = spans["words"], spans["phones"], folder / c["audio"]
+            clips.append(Clip(c["id"], c["split"], c["speaker"], c["sex"], c["text"], words, phones, audio))
     return Tracks(clips, fps, index, np.concatenate(landmarks), np.concatenate(scores), np.concatenate(ok))

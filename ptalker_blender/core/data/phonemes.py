@@ -6,6 +6,7 @@ mixture of those (NEIGHBOURS): parameters are averaged with the given weights.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 SILENCE = "sil"
@@ -32,7 +33,7 @@ BILABIAL = frozenset("pbm")
 BILABIAL_STOPS = frozenset("pb")
 LABIODENTAL = frozenset("fv")
 
-# Phones GRID does not have: (weights of estimated segments, dominance factor). A factor below 1 lets neighbours through.
+# Phones GRID does not have: (weights of estimated segments, dominance factor; below 1 lets neighbours through).
 NEIGHBOURS: dict[str, tuple[dict[str, float], float]] = {
     # English
     "ʃ": ({"tʃ": 0.6, "dʒ": 0.4}, 1.0),
@@ -63,9 +64,9 @@ NEIGHBOURS: dict[str, tuple[dict[str, float], float]] = {
     "ʎ": ({"l": 0.5, "j": 0.5}, 0.9),
     "ʝ": ({"j": 0.7, "dʒ": 0.3}, 0.9),
     "ɥ": ({"w": 0.7, "j": 0.3}, 1.0),
+    "ɟ": ({"ɡ": 0.6, "j": 0.4}, 0.8),
     "c": ({"k": 0.6, "j": 0.4}, 0.8),
     "ɫ": ({"l": 1.0}, 1.0),
-    "ɡ͡b": ({"b": 1.0}, 1.0),
 }
 
 # Phones that move through two targets, and the share of their time in the first.
@@ -75,13 +76,14 @@ DIPHTHONGS: dict[str, tuple[str, str, float]] = {
 }  # fmt: skip
 
 KNOWN: frozenset[str] = frozenset(ESTIMATED) | frozenset(NEIGHBOURS) | frozenset(DIPHTHONGS)
-_MARKS = "ːˑˈˌ.\u0303\u0329\u032f\u02b0\u02b2\u0361"  # length, stress, nasal, syllabic, aspiration, palatal, tie
+# length, stress, syllable; nasal, syllabic, non-syllabic, aspirated, palatal, tie, dental, lowered, advanced
+_MARKS = "ːˑˈˌ.\u0303\u0329\u032f\u02b0\u02b2\u0361\u032a\u031e\u031f"
 SPELLINGS = {"g": "ɡ", "ʤ": "dʒ", "ʧ": "tʃ", "ɚ": "ɜ", "ɝ": "ɜ", "ᵻ": "ɪ", "r̩": "ɜ", "ɻ": "ɹ", "ʀ": "ʁ", "ɦ": "h"}
 
 
 def normalise(ipa: str) -> str:
     """Drop marks that do not change the lips; one spelling per phone. Raises KeyError for an unknown phone."""
-    bare = "".join(ch for ch in ipa if ch not in _MARKS)
+    bare = "".join(ch for ch in unicodedata.normalize("NFD", ipa) if ch not in _MARKS)
     bare = SPELLINGS.get(bare, bare)
     if bare not in KNOWN:
         raise KeyError(f"phone {ipa!r} is not in the teacher's inventory")

@@ -30,6 +30,7 @@ class Rows:
     axis: np.ndarray  # [R] 0 x, 1 y, 2 z
     weight: np.ndarray  # [R]
     effect: np.ndarray  # [R, 52] cm per unit weight
+    depth: np.ndarray  # [52] cm by which a channel moves the upper inner lip in front of the lower one
 
     def of(self, points: np.ndarray) -> np.ndarray:
         """points [..., 68, 3] -> row values [..., R]."""
@@ -47,6 +48,7 @@ class Measured:
     gap: np.ndarray
     width: np.ndarray
     jaw: np.ndarray
+    closed: np.ndarray  # [clips, T] 1 where the lips meet, 0 where the gap is well above CLOSED_GAP
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,10 @@ def ict_rows(head: dict[str, np.ndarray]) -> Rows:
         spec.append((upper, lower, 1, 60.0 if upper == 62 else 10.0))
     spec += [(54, 48, 0, 10.0), (64, 60, 0, 2.0), (8, -1, 1, 4.0)]
     first, second, axis, weight = (np.array(column) for column in zip(*spec, strict=True))
-    rows = Rows(np.stack([first, second], 1), axis, weight.astype(float), np.zeros((0, len(CHANNELS))))
+    rows = Rows(np.stack([first, second], 1), axis, weight.astype(float), np.zeros(0), np.zeros(0))
     deltas = head["arkit"][:, head["landmarks68"]].astype(float)
-    return Rows(rows.landmark, axis, rows.weight, rows.of(deltas).T)
+    upper, lower = GAP_PAIRS[0]
+    return Rows(rows.landmark, axis, rows.weight, rows.of(deltas).T, deltas[:, upper, 2] - deltas[:, lower, 2])
 
 
 def channel_settings() -> Settings:
@@ -147,12 +150,13 @@ def tracked_rows(tracks: Tracks, head: dict[str, np.ndarray], rows: Rows) -> Mea
         neutral = np.median(points[rest], axis=0)
         prior[clips] = _prior(tracks, rest, clips)
         for i in clips:
-            here = np.repeat(neutral[None], 1, 0)[0].copy()
-            if rest[i].sum() >= 5:  # slow drift of the lower face against the skull frame (head pitch): translation only
+            here = neutral.copy()
+            if rest[i].sum() >= 5:  # drift of the lower face against the skull frame (head pitch): translation only
                 here[lower] += np.median(points[i, rest[i]][:, lower] - neutral[lower], axis=(0, 1))
             targets[i] = rows.of(points[i] - here) * unit
             gap[i] -= np.linalg.norm(here[62] - here[66])
             width[i] -= np.linalg.norm(here[48] - here[54])
             jaw[i] += here[8, 1]
     prior[..., LOWER_FACE] = np.where(tracks.ok[..., None], prior[..., LOWER_FACE], 0.0)
-    return Measured(targets, prior, gap, width, jaw)
+    closed = np.exp(-((np.nan_to_num(gap, nan=1.0).clip(min=0) / (2.5 * CLOSED_GAP)) ** 2))
+    return Measured(targets, prior, gap, width, jaw, closed)

@@ -20,8 +20,9 @@ from .phonemes import BILABIAL, BILABIAL_STOPS, LABIODENTAL, NEIGHBOURS, SILENCE
 from .teacher_style import TeacherStyle
 
 ESTIMATE = Path(__file__).with_name("teacher.json")
-CHUNK = 256  # frames mixed at once, so that memory does not grow with the clip
-REACH = 1.5  # s, segments farther away have no influence (time constants are below 0.5 s)
+CHUNK = 128  # frames mixed at once, so that memory does not grow with the clip
+REACH = 4.0  # s, segments farther away have no influence
+SLOWEST = 0.35  # s, longest time constant of any style
 BURST = 0.022  # s before the end of p, b: the lips part ("speech": 10-30 ms; GRID medians agree)
 ONSET = 0.008  # s after a bilabial's start: the lips have met
 RAMP, TEETH_RAMP = 0.045, 0.06  # s from open to closed
@@ -69,7 +70,8 @@ def _mixed(spans: list[tuple[str, float, float]], times: np.ndarray, style: Teac
     rows = np.array([row[s[0]] for s in spans])
     target = _styled_targets(p.target, style)[rows]
     alpha = np.exp(p.log_alpha * style.contrast)[rows]
-    rise, fall = np.exp(p.log_rise)[rows] * style.anticipation, np.exp(p.log_fall)[rows] * style.carry_over
+    rise = np.minimum(np.exp(p.log_rise) * style.anticipation, SLOWEST)[rows]
+    fall = np.minimum(np.exp(p.log_fall) * style.carry_over, SLOWEST)[rows]
     bounds = np.array([s[1:] for s in spans])
     start, end = bounds[:, 0] + p.edges[rows, 0], bounds[:, 1] + p.edges[rows, 1]
     out = np.empty((len(times), target.shape[1]), np.float32)
@@ -166,12 +168,11 @@ def curves(
     x[:, roll] += 0.25 * style.closure * shut
     x[:, INDEX["mouthRollUpper"]] += 0.15 * style.closure * shut
     for side, sign in (("Left", 1.0), ("Right", -1.0)):
-        at = lambda name, side=side: INDEX[name + side]
-        x[:, at("mouthSmile")] += style.rest_smile * (1 - 0.7 * rounded)
-        x[:, at("mouthFrown")] += style.rest_frown * (1 - 0.7 * rounded)
-        x[:, at("mouthDimple")] += style.rest_dimple * (1 - rounded)
-        x[:, at("mouthPress")] += style.rest_press * (1 - active) + 0.5 * style.closure * shut
-        x[:, at("cheekSquint")] += style.cheeks * x[:, at("mouthSmile")] * 0.6
+        x[:, INDEX["mouthSmile" + side]] += style.rest_smile * (1 - 0.7 * rounded)
+        x[:, INDEX["mouthFrown" + side]] += style.rest_frown * (1 - 0.7 * rounded)
+        x[:, INDEX["mouthDimple" + side]] += style.rest_dimple * (1 - rounded)
+        x[:, INDEX["mouthPress" + side]] += style.rest_press * (1 - active) + 0.5 * style.closure * shut
+        x[:, INDEX["cheekSquint" + side]] += style.cheeks * x[:, INDEX["mouthSmile" + side]] * 0.6
         sided = [i for i, n in enumerate(CHANNELS) if n.endswith(side) and n.startswith(("mouth", "nose", "cheek"))
                  and n not in ("mouthLeft", "mouthRight")]  # fmt: skip
         x[:, sided] *= 1 + sign * style.asymmetry

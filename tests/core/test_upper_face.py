@@ -1,0 +1,77 @@
+"""The upper-face process: same seed, same take, whatever the frame rate or length."""
+
+import numpy as np
+
+from ptalker_blender.core.channels import INDEX, LOWER_FACE
+from ptalker_blender.core.upper_face import Habits, upper_face
+
+BLINK = INDEX["eyeBlinkLeft"]
+
+
+def frames(seconds: float, fps: float) -> np.ndarray:
+    return np.arange(round(seconds * fps)) / fps
+
+
+def level(times: np.ndarray) -> np.ndarray:
+    """A speech-like level, defined in seconds."""
+    return np.maximum(0, np.sin(2 * np.pi * 3 * times)) * (0.6 + 0.4 * np.sin(0.7 * times)) * (times % 4 < 3)
+
+
+def test_prefix() -> None:
+    short, long = frames(10, 30), frames(60, 30)
+    a, b = upper_face(short, level(short), 4), upper_face(long, level(long), 4)
+    assert np.array_equal(a, b[: len(a)])
+
+
+def test_frame_rate_does_not_move_events() -> None:
+    slow, fast = frames(30, 25), frames(30, 100)
+    assert np.abs(upper_face(slow, None, 1) - upper_face(fast, None, 1)[::4]).max() < 1e-5
+    with_level = upper_face(slow, level(slow), 1) - upper_face(fast, level(fast), 1)[::4]
+    assert np.abs(with_level).max() < 0.1 and np.abs(with_level).mean() < 0.01
+
+
+def test_seed_decides() -> None:
+    t = frames(30, 30)
+    assert np.array_equal(upper_face(t, None, 7), upper_face(t, None, 7))
+    assert np.abs(upper_face(t, None, 7) - upper_face(t, None, 8)).max() > 0.5
+
+
+def test_only_the_upper_face_moves_and_in_range() -> None:
+    t = frames(60, 30)
+    for seed in range(20):
+        x = upper_face(t, level(t), seed, Habits(brow_emphasis=0.8, brow_rest=0.2, gaze=1.2, squint=0.3))
+        assert not x[:, list(LOWER_FACE)].any()
+        assert x.dtype == np.float32 and x.min() >= 0 and x.max() <= 1
+
+
+def count_blinks(x: np.ndarray) -> int:
+    shut = x[:, BLINK] > 0.6
+    return int((shut[1:] & ~shut[:-1]).sum())
+
+
+def test_blink_rate_follows_the_habit() -> None:
+    t = frames(600, 60)
+    for rate in (8.0, 18.0, 40.0):
+        counted = np.mean([count_blinks(upper_face(t, None, seed, Habits(blink_rate=rate))) / 10 for seed in range(4)])
+        assert abs(counted - rate) < 0.2 * rate, (rate, counted)
+
+
+def test_lids_close_faster_than_they_open() -> None:
+    t = frames(120, 200)
+    lid = upper_face(t, None, 3, Habits(gaze=0.0))[:, BLINK]
+    speed = np.diff(lid) * 200
+    assert speed.max() > 1.5 * -speed.min()
+    assert lid.max() > 0.9
+
+
+def test_brows_follow_loud_syllables_only_weakly() -> None:
+    t = frames(20, 50)
+    inner = INDEX["browInnerUp"]
+    loud = upper_face(t, level(t), 2, Habits(brow_emphasis=0.8))[:, inner]
+    calm = upper_face(t, level(t), 2, Habits(brow_emphasis=0.0))[:, inner]
+    assert loud.mean() > calm.mean()
+    assert loud.max() < 1.0
+
+
+def test_nothing_asked_nothing_given() -> None:
+    assert upper_face(np.zeros(0), None, 0).shape == (0, 52)
