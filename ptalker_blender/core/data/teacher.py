@@ -26,6 +26,7 @@ SLOWEST = 0.35  # s, longest time constant of any style
 BURST = 0.022  # s before the end of p, b: the lips part ("speech": 10-30 ms; GRID medians agree)
 ONSET = 0.008  # s after a bilabial's start: the lips have met
 RAMP, TEETH_RAMP = 0.045, 0.06  # s from open to closed
+GUMS = 0.5  # weight of mouthUpperUp
 CROSSING = 0.04  # cm, by which soft lips may press into each other
 SHORTEST = 0.045  # s, a closure is at least this long, or no frame at 24 fps would show it
 TEETH_GAP = 0.15  # cm, height between the inner lips when the lower lip touches the teeth (distance in GRID: 0.3)
@@ -52,6 +53,8 @@ def _styled_targets(target: np.ndarray, style: TeacherStyle) -> np.ndarray:
     }  # fmt: skip
     for name, value in gain.items():
         out[:, a[name]] *= value
+    raised = out[:, a["mouthUpperUp"]]  # above this an upper lip bares the gums
+    out[:, a["mouthUpperUp"]] = np.minimum(raised, GUMS) + 0.15 * np.tanh(np.maximum(raised - GUMS, 0) / 0.15)
     # GRID's tracker shows little mouthLowerDown; who speaks with the lower lip adds it to what the jaw does
     out[:, a["mouthLowerDown"]] += 0.35 * max(0.0, style.lips * (1 - style.upper_share) - 1) * out[:, a["jawOpen"]]
     funnel, pucker = out[:, a["mouthFunnel"]].copy(), out[:, a["mouthPucker"]].copy()
