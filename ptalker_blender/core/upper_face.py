@@ -24,7 +24,8 @@ FIXATION = 1.1  # s, mean time between gaze shifts; SACCADE: their duration
 SACCADE = 0.045
 GAZE_SIZE = np.array([0.08, 0.05])  # standard deviation of horizontal, vertical gaze at Habits.gaze = 1
 DRIFT_KNOT = 1.3  # s between the knots of the brows' slow drift
-FAST, SLOW = 0.10, 0.9  # s, time constants of the level's short and long mean
+FAST, SLOW = 0.18, 1.5  # s, time constants of the level's short and long mean
+FOLLOW = 0.35  # s, how fast the brows follow: a phrase, not a syllable
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,12 @@ def _emphasis(times: np.ndarray, envelope: np.ndarray) -> np.ndarray:
     fast, slow, raised = 0.0, 0.0, 0.0
     out = np.zeros(len(times))
     steps = np.diff(times, prepend=times[0])
-    decay = {tau: np.exp(-steps / tau) for tau in (FAST, SLOW, 0.18)}
+    decay = {tau: np.exp(-steps / tau) for tau in (FAST, SLOW, FOLLOW)}
     for k, level in enumerate(np.asarray(envelope, np.float64)):
         fast += (level - fast) * (1 - decay[FAST][k])
         slow += (level - slow) * (1 - decay[SLOW][k])
-        above = max(0.0, fast / (slow + 1e-4) - 1.15) if slow > 1e-4 else 0.0
-        raised += (min(above, 1.0) - raised) * (1 - decay[0.18][k])
+        above = max(0.0, fast / (slow + 1e-4) - 1.2) if slow > 1e-4 else 0.0
+        raised += (min(above, 1.0) - raised) * (1 - decay[FOLLOW][k])
         out[k] = raised
     return out
 

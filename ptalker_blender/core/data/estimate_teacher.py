@@ -103,7 +103,7 @@ def padded(all_phones: list, size: int | None = None) -> tuple[Tensor, Tensor, T
 
 def estimate(
     phones: list, times: np.ndarray, curves: np.ndarray, signals: np.ndarray, ok: np.ndarray, effect: np.ndarray,
-    depth: np.ndarray, importance: np.ndarray, steps: int = 1500, batch: int = 96, seed: int = 0,
+    depth: np.ndarray, importance: np.ndarray, steps: int = 900, batch: int = 96, seed: int = 0,
 ) -> Parameters:  # fmt: skip
     """phones of N clips; times [T]; curves [N, T, 52]; signals [N, T, 2] tracked gap and width, cm; ok [N, T];
     effect [52, 2] gap and width per channel, cm; depth [52] gap in depth; importance [52] cm of face motion."""
@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="corpus folder")
     parser.add_argument("--fits", type=Path, required=True, help="folder written by ptalker_blender.core.data.fit")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=900)
     args = parser.parse_args()
     start = time.perf_counter()
     with np.load(args.data / "heads" / "ict_facekit.npz") as z:
