@@ -138,7 +138,9 @@ def main() -> None:
         ("helper-tongue", "tongue", 6, TONGUE, 0.040, (0, 0.005, -0.004)),
     ):
         tint = shade_inwards(colour, depth, reach)
-        parts.append(Mesh.take(neutral * np.array([0.92, 1, 1]) + np.array(move), basis, groups[group], tint, part, number))
+        parts.append(
+            Mesh.take(neutral * np.array([0.92, 1, 1]) + np.array(move), basis, groups[group], tint, part, number)
+        )
     parts += [hair_cap(skin, left_eye), hair_bun(left_eye, len(names))]
     merge(parts, names, HERE / "head.npz")
 

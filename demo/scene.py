@@ -89,11 +89,11 @@ def add_sound(scene: bpy.types.Scene, audio: Path, start: int = 1) -> bpy.types.
 def add_camera(scene: bpy.types.Scene, head: bpy.types.Object) -> bpy.types.Object:
     """A portrait lens, slightly to the side, that frames the face from hair to collar."""
     top = max(corner[2] for corner in head.bound_box)
-    target = Vector((0.0, -0.02, top - 0.155))
+    target = Vector((0.0, -0.03, top - 0.142))
     data = bpy.data.cameras.new("Camera")
-    data.lens = 85
+    data.lens = 114
     camera = bpy.data.objects.new("Camera", data)
-    camera.location = target + Vector((0.20, -0.93, 0.035))
+    camera.location = target + Vector((0.17, -0.93, 0.01))
     camera.rotation_euler = (target - camera.location).to_track_quat("-Z", "Y").to_euler()
     scene.collection.objects.link(camera)
     scene.camera = camera
@@ -125,7 +125,7 @@ def look(scene: bpy.types.Scene, pixels: int) -> None:
     scene.render.resolution_percentage = 100
     scene.render.film_transparent = False
     scene.view_settings.view_transform = "Standard"
-    scene.display.render_aa = "8"
+    scene.display.render_aa = "FXAA"
     shading = scene.display.shading
     shading.light = "STUDIO"
     shading.studio_light = "paint.sl"
