@@ -132,7 +132,9 @@ def _runs(candidate: str, version: str) -> bool:
 
 
 def _call(command: list[str], out: IO[bytes], log: Path) -> None:
-    if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT).returncode:
+    # close_fds=False: the lock's file stays open in the child (see _lock).
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, close_fds=False)
+    if done.returncode:
         out.flush()
         raise LauncherError(explain(log.read_text(errors="replace"), log))
 
@@ -159,6 +161,8 @@ def _lock() -> Iterator[None]:
             print("Another run is setting up; waiting for it ...", flush=True)
             while not _try_lock(file):
                 time.sleep(0.5)
+        # pip inherits the lock: were only this process killed, the next run waits until pip has ended, too.
+        os.set_inheritable(file.fileno(), True)
         yield
 
 
