@@ -70,7 +70,7 @@ def contrastive_loss(a: Tensor, m: Tensor, hardest: int, temperature: float = 0.
 
 
 def gaussian_kl(a: Tensor, m: Tensor) -> Tensor:
-    """Symmetric KL between diagonal Gaussians fitted to each clip's content: a, m [B, T, d] at one rate; mean over d."""
+    """Symmetric KL between diagonal Gaussians fitted to each clip's content a, m [B, T, d] (one rate); mean over d."""
     ma, mm = a.mean(1), m.mean(1)
     va, vm = a.var(1) + 1e-2, m.var(1) + 1e-2
     d = (ma - mm).square()
@@ -85,7 +85,7 @@ def info_nce(x: Tensor, y: Tensor, temperature: float = 0.1) -> Tensor:
 
 
 def orthogonality(style: Tensor, content: Tensor) -> Tensor:
-    """Squared cross-correlation between style [n, s] and a clip's mean content [n, d] over the batch: 0 if independent."""
+    """Squared cross-correlation between style [n, s] and a clip's mean content [n, d] over the batch."""
     a = (style - style.mean(0)) / (style.std(0) + 1e-3)
     b = (content - content.mean(0)) / (content.std(0) + 1e-3)
     return (a.T @ b / len(a)).square().mean()

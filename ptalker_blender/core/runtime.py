@@ -27,7 +27,7 @@ Cancel = Callable[[], bool]
 
 
 def pick_device(name: str) -> torch.device:
-    """"auto" prefers CUDA, then Apple's MPS, then the CPU. Raises PTalkerError("device_missing" | "bad_value")."""
+    """ "auto" prefers CUDA, then Apple's MPS, then the CPU. Raises PTalkerError("device_missing" | "bad_value")."""
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device("cuda" if available["cuda"] else "mps" if available["mps"] else "cpu")
@@ -41,7 +41,9 @@ def pick_device(name: str) -> torch.device:
 class PTalker:
     """The loaded model. Not safe for two threads at once; one job at a time."""
 
-    def __init__(self, network: Network, speech: SpeechEncoder, rigger: Rigger, card: dict, device: torch.device) -> None:
+    def __init__(
+        self, network: Network, speech: SpeechEncoder, rigger: Rigger, card: dict, device: torch.device
+    ) -> None:
         self.network, self.speech, self.rigger, self.card, self.device = network, speech, rigger, card, device
 
     @classmethod
@@ -69,12 +71,14 @@ class PTalker:
         progress: Progress | None = None,
         cancelled: Cancel | None = None,
     ) -> np.ndarray:
-        """audio [n] float32 16 kHz mono -> weights [T, K] float32 in 0..1, T = round(n / 16000 * fps), frame i at i / fps s.
+        """audio [n] float32 16 kHz mono -> weights [T, K] float32, 0..1; T = round(n / 16000 * fps), frame i at i / fps.
 
         Raises Cancelled soon after ``cancelled()`` turns true; PTalkerError for an unknown style or a bad frame rate.
         """
         if not (0 < fps <= 1000):
-            raise PTalkerError("bad_value", f"{fps} frames a second is not possible.", "Use a frame rate from 1 to 240.")
+            raise PTalkerError(
+                "bad_value", f"{fps} frames a second is not possible.", "Use a frame rate from 1 to 240."
+            )
         report = progress or (lambda stage, fraction: None)
         vector = resolve(style, strength, self.network.styles).to(self.device)
         features = self.speech.encode(audio, lambda f: report("listening", f), cancelled)

@@ -36,7 +36,7 @@ class SpeechEncoder(nn.Module):
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> SpeechEncoder:
-        """``folder``: a transformers folder or hub name. Raises PTalkerError("encoder_missing") where it can't be read."""
+        """A transformers folder or hub name. Raises PTalkerError("encoder_missing") where it can't be read."""
         from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
         from transformers.models.whisper.modeling_whisper import WhisperEncoder
         from transformers.utils import logging
@@ -59,7 +59,11 @@ class SpeechEncoder(nn.Module):
     def forward(self, audio: Tensor) -> Tensor:
         n = audio.shape[1] // HOP
         inputs = self.extractor(
-            list(audio.cpu().numpy()), sampling_rate=SAMPLE_RATE, return_tensors="pt", padding="longest", truncation=False
+            list(audio.cpu().numpy()),
+            sampling_rate=SAMPLE_RATE,
+            return_tensors="pt",
+            padding="longest",
+            truncation=False,
         )
         device = next(self.parameters()).device
         if self.kind == "whisper":

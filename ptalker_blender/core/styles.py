@@ -28,7 +28,9 @@ def load_style(path: Path) -> Tensor:
             return f.get_tensor("style").float()
     except (OSError, KeyError, SafetensorError) as error:
         raise PTalkerError(
-            "style_unreadable", f"'{path}' is not a PTalker style file.", "Choose a .safetensors file that PTalker saved."
+            "style_unreadable",
+            f"'{path}' is not a PTalker style file.",
+            "Choose a .safetensors file that PTalker saved.",
         ) from error
 
 
@@ -47,8 +49,12 @@ def resolve(style: str | Path | None, strength: float, built_in: dict[str, Tenso
         path = Path(style)
         if not path.is_file():
             names = ", ".join(sorted(built_in))
-            raise PTalkerError("style_unknown", f"There is no style or style file '{style}'.", f"Built-in styles: {names}.")
+            raise PTalkerError(
+                "style_unknown", f"There is no style or style file '{style}'.", f"Built-in styles: {names}."
+            )
         vector = load_style(path)
         if vector.shape != neutral.shape:
-            raise PTalkerError("style_mismatch", f"'{path.name}' was made by another version of the model.", "Make it again.")
+            raise PTalkerError(
+                "style_mismatch", f"'{path.name}' was made by another version of the model.", "Make it again."
+            )
     return torch.lerp(neutral, vector, float(strength))

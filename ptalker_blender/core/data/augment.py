@@ -1,4 +1,4 @@
-"""Audio augmentation, so that an actor's booth, a phone and a noisy room all work. All on float32 16 kHz mono, numpy."""
+"""Audio augmentation, so that an actor's booth, a phone and a noisy room all work. float32 16 kHz mono, numpy."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ def speed(audio: np.ndarray, factor: float) -> tuple[np.ndarray, float]:
 def equalise(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A random microphone: low cut, high cut, a broad spectral tilt."""
     if rng.random() < 0.5:
-        audio = sosfilt(butter(1, rng.uniform(60, 350), "high", fs=SAMPLE_RATE, output="sos"), audio)
+        audio = np.asarray(sosfilt(butter(1, rng.uniform(60, 350), "high", fs=SAMPLE_RATE, output="sos"), audio))
     if rng.random() < 0.4:
-        audio = sosfilt(butter(int(rng.integers(1, 4)), rng.uniform(3000, 7500), "low", fs=SAMPLE_RATE, output="sos"), audio)
+        order, cut = int(rng.integers(1, 4)), rng.uniform(3000, 7500)
+        audio = np.asarray(sosfilt(butter(order, cut, "low", fs=SAMPLE_RATE, output="sos"), audio))
     tilt = rng.uniform(-0.5, 0.5)
     return (audio + tilt * np.concatenate([[0], audio[:-1]])).astype(np.float32)
 

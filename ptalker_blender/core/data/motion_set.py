@@ -57,7 +57,9 @@ class Fits:
 class MotionSet:
     """All windows of one or several caches, and their targets."""
 
-    def __init__(self, data: Path, cache: Path, fits: Path, names: list[str], skip_voices: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, data: Path, cache: Path, fits: Path, names: list[str], skip_voices: tuple[str, ...] = ()
+    ) -> None:
         self.clips: list[Clip] = read_clips(data)
         self.ids = [Path(c.path).stem for c in self.clips]
         self.fits = Fits(fits)

@@ -59,7 +59,9 @@ def read_clips(data: Path) -> list[Clip]:
     for line in (data / "speech" / "manifest.jsonl").read_text("utf-8").splitlines():
         c = json.loads(line)
         voice, path = c["voice"], f"speech/{c['file']}"
-        clips.append(Clip("speech", voice, path, c["split"], c["phones"], sentence=c["sentence"], language=c["language"]))
+        clips.append(
+            Clip("speech", voice, path, c["split"], c["phones"], sentence=c["sentence"], language=c["language"])
+        )
     return clips
 
 
@@ -89,7 +91,7 @@ def pack(clips: list[Clip], wanted: list[int], data: Path, rng: np.random.Genera
 
 @torch.inference_mode()
 def cache(data: Path, out: Path, encoder: SpeechEncoder, wanted: list[int], seed: int, clean: bool) -> None:
-    """Write ``out``.npy (float16 features [windows, 400, C]) and ``out``.jsonl (voice and segments, a line a window)."""
+    """Write ``out``.npy (float16 features [windows, 400, C]) and ``out``.jsonl (voice and segments)."""
     clips, rng = read_clips(data), np.random.default_rng(seed)
     features, lines, batch = [], [], []
 
@@ -122,7 +124,9 @@ def quiet(out: Path, encoder: SpeechEncoder, count: int) -> None:
             audio = noise(audio, rng, rng.uniform(-70, -20))  # against the floor of an empty clip, 1e-5
         if i % 4 == 2:
             t = np.arange(n) / SAMPLE_RATE
-            audio += (10 ** rng.uniform(-3.5, -1) * np.sin(2 * np.pi * rng.choice([50, 60, 100, 120, 400]) * t)).astype(np.float32)
+            audio += (10 ** rng.uniform(-3.5, -1) * np.sin(2 * np.pi * rng.choice([50, 60, 100, 120, 400]) * t)).astype(
+                np.float32
+            )
         if i % 4 == 3:
             for at in rng.integers(0, n - 400, rng.integers(1, 12)):
                 click = rng.standard_normal(400) * np.exp(-np.arange(400) / rng.uniform(5, 90))
@@ -136,7 +140,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--encoder", default=None, help="transformers folder; default: DATA/encoders/whisper-tiny.en-encoder")
+    parser.add_argument(
+        "--encoder", default=None, help="transformers folder; default: DATA/encoders/whisper-tiny.en-encoder"
+    )
     parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()

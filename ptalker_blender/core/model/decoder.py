@@ -44,7 +44,7 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """a [B, N, d] at audio_times [N], style [B, s], query times [T] in seconds -> weights [B, T, K] (not yet clamped)."""
+    """a [B, N, d] at audio_times [N], style [B, s], query times [T] s -> weights [B, T, K], not yet clamped."""
 
     def __init__(self, c: Config) -> None:
         super().__init__()

@@ -29,9 +29,13 @@ class MotionEncoder(nn.Module):
         self.seats = nn.Linear(w, 8)  # soft regions of the face, from place alone: the same region on every mesh
         self.frame = nn.Sequential(nn.Linear(8 * w, c.frame_width), nn.SiLU(), nn.Linear(c.frame_width, c.frame_width))
         self.time = nn.Sequential(*[ConvBlock(c.frame_width, 5, c.dropout) for _ in range(2)])
-        self.content_out = nn.Sequential(nn.LayerNorm(c.frame_width), nn.Linear(c.frame_width, c.width), nn.LayerNorm(c.width))
+        self.content_out = nn.Sequential(
+            nn.LayerNorm(c.frame_width), nn.Linear(c.frame_width, c.width), nn.LayerNorm(c.width)
+        )
         self.pool = StatisticsPool(c.frame_width)
-        self.style_out = nn.Sequential(nn.Linear(2 * c.frame_width, c.frame_width), nn.SiLU(), nn.Linear(c.frame_width, c.style))
+        self.style_out = nn.Sequential(
+            nn.Linear(2 * c.frame_width, c.frame_width), nn.SiLU(), nn.Linear(c.frame_width, c.style)
+        )
 
     def forward(self, motion: Tensor, graph: dict[str, Tensor], rate: float) -> tuple[Tensor, Tensor]:
         """motion [B, T, n, 3] in the face frame, graph: pos [n, 3], normal [n, 3], edges [2, e], edge_attr [e, 7]; rate

@@ -30,7 +30,7 @@ class PTalker(nn.Module):
         self.styles: dict[str, Tensor] = {"neutral": torch.zeros(config.style)}
 
     def forward(self, features: Tensor, feature_times: Tensor, style: Tensor, times: Tensor) -> Tensor:
-        """features [B, 2 M, C] at feature_times [2 M], style [B, s], times [T] s -> weights [B, T, K], not yet clamped."""
+        """features [B, 2 M, C] at feature_times [2 M], style [B, s], times [T] s -> weights [B, T, K], unclamped."""
         return self.decoder(self.audio(features), self.audio.times(feature_times), style, times)
 
     def save(self, path: Path, metadata: dict) -> None:
@@ -48,10 +48,12 @@ class PTalker(nn.Module):
         try:
             with safe_open(path, framework="pt") as f:
                 meta = f.metadata() or {}
-                tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
+                tensors = {k: f.get_tensor(k) for k in f.keys()}
             model = cls(Config(**json.loads(meta["config"])))
             model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
         except Exception as error:  # any damage shows as one of many errors
-            raise PTalkerError("checkpoint_broken", f"The model file '{path.name}' is damaged ({error}).", again) from error
-        model.styles = {k[6:]: v for k, v in tensors.items() if k.startswith("style.")}
+            raise PTalkerError(
+                "checkpoint_broken", f"The model file '{path.name}' is damaged ({error}).", again
+            ) from error
+        model.styles = {k[6:]: v.float() for k, v in tensors.items() if k.startswith("style.")}
         return model.eval(), json.loads(meta.get("card", "{}"))

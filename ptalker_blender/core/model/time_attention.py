@@ -55,7 +55,7 @@ class TimeAttention(nn.Module):
 
 
 def resample(x: Tensor, x_times: Tensor, times: Tensor) -> Tensor:
-    """Linear interpolation in time: x [B, N, d] at x_times [N] (evenly spaced) -> [B, T, d] at times [T]; ends are held."""
+    """Linear interpolation in time: x [B, N, d] at x_times [N] (evenly spaced) -> [B, T, d] at times [T]; ends held."""
     step = (x_times[-1] - x_times[0]) / max(len(x_times) - 1, 1)
     at = ((times - x_times[0]) / step.clamp(min=1e-9)).clamp(0, len(x_times) - 1)
     low = at.floor().long().clamp(max=max(len(x_times) - 2, 0))

@@ -77,7 +77,9 @@ def ict_heads(path: Path, identities: int, seed: int) -> tuple[list[Head], LipGa
     for i in range(identities + 1):
         w = rng.normal(size=100) * (0.7 if i else 0.0)
         vertices = ict["neutral"][skin] + np.tensordot(w, ict["identity"][:, skin].astype(np.float32), 1)
-        root = factor(torch.from_numpy(basis), torch.from_numpy(lip_weight(vertices, basis, np.ones(len(vertices)))).float())
+        root = factor(
+            torch.from_numpy(basis), torch.from_numpy(lip_weight(vertices, basis, np.ones(len(vertices)))).float()
+        )
         heads.append(make_head(f"ict{i}", vertices, faces, basis, root))
     return heads, lip_gap(ict)
 

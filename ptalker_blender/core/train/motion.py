@@ -85,7 +85,9 @@ class Trainer:
         self.done, self.spent = 0, 0.0  # steps, seconds
 
     def set_normalisation(self) -> None:
-        some = np.concatenate([np.asarray(f[:: max(1, len(f) // 40)], np.float32).reshape(-1, f.shape[-1]) for f in self.set.features])
+        some = np.concatenate(
+            [np.asarray(f[:: max(1, len(f) // 40)], np.float32).reshape(-1, f.shape[-1]) for f in self.set.features]
+        )
         self.net.audio.mean.copy_(torch.from_numpy(some.mean(0)))
         self.net.audio.scale.copy_(torch.from_numpy(1 / (some.std(0) + 1e-3)))
 
@@ -100,7 +102,9 @@ class Trainer:
         if r.synthetic:
             quiet = [int(rng.choice(self.set.quiet))] if self.set.quiet and rng.random() < 0.5 else []
             picks += quiet + [int(i) for i in rng.choice(self.set.synthetic, r.synthetic - len(quiet))]
-        rows: dict[str, list] = {k: [] for k in ("features", "z", "mask", "ref_a", "ref_b", "other", "agree", "speaker")}
+        rows: dict[str, list] = {
+            k: [] for k in ("features", "z", "mask", "ref_a", "ref_b", "other", "agree", "speaker")
+        }
         styles, agrees = [], []
         for i in picks:
             kind = 3 if i in self.set.real_set else int(rng.choice(3, p=[0.3, 0.25, 0.45]))
@@ -164,8 +168,12 @@ class Trainer:
         out["content_decode"] = losses.vertex_loss(
             z_cross[:, inner], z_other[:, inner], self.roots, b["mask"][:, at : at + n][:, inner]
         )
-        out["style_nce"] = losses.info_nce(style_a[r.real - 1 :], style_b[r.real - 1 :])  # real rows share one style: keep one
-        out["style_agree"] = ((style_audio - style_a.detach()).square().mean(-1) * b["agree"]).sum() / b["agree"].sum().clamp(min=1)
+        out["style_nce"] = losses.info_nce(
+            style_a[r.real - 1 :], style_b[r.real - 1 :]
+        )  # real rows share one style: keep one
+        out["style_agree"] = ((style_audio - style_a.detach()).square().mean(-1) * b["agree"]).sum() / b[
+            "agree"
+        ].sum().clamp(min=1)
         both = torch.cat([a.mean(1), m.mean(1)])
         out["independence"] = losses.orthogonality(style_a, a.mean(1)) + losses.orthogonality(style_a, m.mean(1))
         guess = self.adversary(losses.reverse_gradient(both))
@@ -224,7 +232,12 @@ class Trainer:
         return {k: v.state_dict() for k, v in parts.items()} | {"done": self.done, "spent": self.spent}
 
     def resume(self, state: dict) -> None:
-        for k, v in (("net", self.net), ("average", self.average), ("adversary", self.adversary), ("optimiser", self.optimiser)):
+        for k, v in (
+            ("net", self.net),
+            ("average", self.average),
+            ("adversary", self.adversary),
+            ("optimiser", self.optimiser),
+        ):
             v.load_state_dict(state[k])
         self.done, self.spent = state["done"], state["spent"]
 

@@ -61,4 +61,7 @@ def validate(net: PTalker, dev: MotionSet, gap: LipGap) -> dict[str, float]:
                         closed += bool(distance[near].min() - floor < LIPS_MEET * (top - floor))
     r = {k: round(pooled_r(v), 4) for k, v in groups.items() if v}
     score = 0.4 * r["s1"] + 0.3 * r["unseen"] + 0.3 * r.get("teacher", 0.0)
-    return {f"r_{k}": v for k, v in r.items()} | {"closed": round(closed / max(closures, 1), 4), "score": round(score, 4)}
+    return {f"r_{k}": v for k, v in r.items()} | {
+        "closed": round(closed / max(closures, 1), 4),
+        "score": round(score, 4),
+    }
