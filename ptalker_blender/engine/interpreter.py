@@ -66,5 +66,6 @@ def environment() -> dict[str, str]:
     """The environment of the engine process: this one without what belongs to Blender's Python."""
     env = {k: v for k, v in os.environ.items() if k not in _OTHER_PYTHONS}
     env["PYTHONPATH"] = str(EXTENSION_FOLDER.parent)
+    env["PYTHONSAFEPATH"] = "1"  # or a ptalker_blender in the folder that Blender was started from would come first
     env["PYTHONUTF8"] = "1"
     return env

@@ -19,7 +19,6 @@ from pathlib import Path
 HOME = Path(tempfile.mkdtemp(prefix="ptalker-tests-"))
 os.environ["BLENDER_USER_RESOURCES"] = str(HOME / "blender")
 
-import addon_utils  # noqa: E402  (a module of bpy's)
 import bpy  # noqa: E402
 import pytest  # noqa: E402
 
@@ -43,13 +42,15 @@ def extension() -> Iterator[None]:
     assert done == {"FINISHED"}
     assert helpers.PACKAGE in bpy.context.preferences.addons
     yield
+    import addon_utils  # can be imported once bpy was
+
     addon_utils.disable(helpers.PACKAGE)
 
 
 @pytest.fixture
 def scene(extension: None) -> bpy.types.Scene:
-    """A new, empty file at 30 frames a second."""
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    """A new, empty file at 30 frames a second. (use_factory_startup would reload the extension, and end its engine.)"""
+    bpy.ops.wm.read_homefile(use_empty=True)
     helpers.run_state().__init__()
     scene = bpy.context.scene
     scene.render.fps, scene.render.fps_base = 30, 1.0

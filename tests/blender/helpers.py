@@ -94,6 +94,7 @@ class Speech:
 
 def select(*objects: bpy.types.Object) -> None:
     """These are selected, the first is active."""
+    bpy.context.view_layer.update()
     for obj in bpy.context.view_layer.objects:
         obj.select_set(obj in objects)
     bpy.context.view_layer.objects.active = objects[0] if objects else None

@@ -25,7 +25,7 @@ def test_offline(scene: bpy.types.Scene) -> None:
     assert not helpers.module("preferences").engine_folder().exists()
 
 
-def installer(tmp_path: Path, requirements: str, python: str = sys.executable):  # noqa: ANN201
+def installer(tmp_path: Path, requirements: str, python: str = sys.executable):
     file = tmp_path / "requirements.txt"
     file.write_text(requirements, "utf-8")
     return helpers.module("engine.install").Installer(

@@ -59,8 +59,10 @@ def test_the_rest_of_the_timeline_stays(face: bpy.types.Object, speech: helpers.
     outside = [*range(-20, 1), *range(46, 120)]
     before = helpers.values(face, "jawOpen", outside)
     helpers.generate()
-    assert np.abs(helpers.values(face, "jawOpen", [-20, -5, 0, 46, 80, 99]) - before[[0, 15, 20, 21, 55, 74]]).max() < 1e-5
-    assert np.abs(helpers.values(face, "jawOpen", outside) - before).max() < 0.1
+    after = helpers.values(face, "jawOpen", outside)
+    exact = [outside.index(frame) for frame in (-20, -5, 0, 46, 80, 99)]
+    assert np.abs(after - before)[exact].max() < 1e-5
+    assert np.abs(after - before).max() < 0.1
     assert helpers.values(face, "mouthLeft", [500])[0] == pytest.approx(0.3, abs=1e-6)
     assert helpers.values(face, "MySmile", [10])[0] == pytest.approx(0.6)
     assert [p.co.x for p in helpers.curves(face)["MySmile"].keyframe_points] == [10]
