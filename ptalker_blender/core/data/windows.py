@@ -111,29 +111,41 @@ def cache(data: Path, out: Path, encoder: SpeechEncoder, wanted: list[int], seed
     print(out.name, len(lines), "windows", flush=True)
 
 
+def voiceless(kind: int, rng: np.random.Generator) -> np.ndarray:
+    """8 s without a voice, float32: 0 silence, 1 hiss, 2 hum, 3 clicks and knocks, 4 chords. Any level, often in noise."""
+    n = WINDOW * HOP
+    t, audio = np.arange(n) / SAMPLE_RATE, np.zeros(n)
+    if kind == 2:
+        audio += 10 ** rng.uniform(-3.5, -1) * np.sin(2 * np.pi * rng.choice([50, 60, 100, 120, 400]) * t)
+    if kind == 3:
+        for at in rng.integers(0, n - 400, rng.integers(1, 25)):
+            knock = rng.standard_normal(400) * np.exp(-np.arange(400) / rng.uniform(5, 90))
+            audio[at : at + 400] += knock * 10 ** rng.uniform(-2.5, -0.5)
+    if kind == 4:
+        beat = int(SAMPLE_RATE * rng.uniform(0.2, 0.8))
+        for at in range(0, n - beat, beat):
+            root = 110 * 2 ** (rng.integers(0, 24) / 12)
+            tone = sum(np.sin(2 * np.pi * root * k * t[:beat]) / k for k in rng.choice([1, 2, 3, 4, 5, 6], 3))
+            audio[at : at + beat] += tone * np.exp(-3 * t[:beat] / t[beat]) * 10 ** rng.uniform(-2, -0.7)
+    if kind == 1 or (kind and rng.random() < 0.4):
+        hiss = noise(np.zeros(n, np.float32), rng, 0.0)
+        level = 10 ** rng.uniform(-4, -0.6)
+        steps = 10 ** (rng.uniform(-1, 0, 17) if rng.random() < 0.5 else np.zeros(17))  # gusts, or steady
+        audio += hiss / hiss.std() * level * np.interp(t, np.linspace(0, 8, 17), steps)
+    return np.clip(audio, -1, 1).astype(np.float32)
+
+
 @torch.inference_mode()
 def quiet(out: Path, encoder: SpeechEncoder, count: int) -> None:
-    """Windows with no voice in them (silence, hiss, hum, clicks), for which the face rests. Same files as ``cache``."""
-    if out.with_suffix(".jsonl").exists():
-        return
-    rng, n = np.random.default_rng(7), WINDOW * HOP
+    """Windows with no voice in them, for which the face rests. Same files as ``cache``."""
+    rng = np.random.default_rng(7)
     features = []
-    for i in range(count):
-        audio = np.zeros(n, np.float32)
-        if i % 4:
-            audio = noise(audio, rng, rng.uniform(-70, -20))  # against the floor of an empty clip, 1e-5
-        if i % 4 == 2:
-            t = np.arange(n) / SAMPLE_RATE
-            audio += (10 ** rng.uniform(-3.5, -1) * np.sin(2 * np.pi * rng.choice([50, 60, 100, 120, 400]) * t)).astype(
-                np.float32
-            )
-        if i % 4 == 3:
-            for at in rng.integers(0, n - 400, rng.integers(1, 12)):
-                click = rng.standard_normal(400) * np.exp(-np.arange(400) / rng.uniform(5, 90))
-                audio[at : at + 400] += (click * 10 ** rng.uniform(-2.5, -0.5)).astype(np.float32)
-        features.append(encoder(torch.from_numpy(audio[None])).to(torch.float16).numpy())
+    for i in range(0, count, 8):
+        audio = np.stack([voiceless(k % 5, rng) for k in range(i, i + 8)])
+        features.append(encoder(torch.from_numpy(audio)).to(torch.float16).numpy())
     np.save(out.with_suffix(".npy"), np.concatenate(features))
-    out.with_suffix(".jsonl").write_text("\n".join([json.dumps({"voice": "quiet", "segments": []})] * count), "utf-8")
+    lines = [json.dumps({"voice": "quiet", "segments": []})] * len(np.concatenate(features))
+    out.with_suffix(".jsonl").write_text("\n".join(lines), "utf-8")
 
 
 def main() -> None:
@@ -155,7 +167,8 @@ def main() -> None:
     synthetic = [i for i, c in enumerate(clips) if c.kind == "speech"]
     jobs = [("dev_real", [i for i in real if clips[i].split != "train"], 0, True)]
     jobs += [("dev_speech", [i for i in synthetic if clips[i].split == "dev"], 0, True)]
-    quiet(args.cache / "quiet", encoder, 48)
+    if not (args.cache / "quiet.jsonl").exists():
+        quiet(args.cache / "quiet", encoder, 160)
     for p in range(args.passes):
         jobs.append((f"real_{p}", train, 100 + p, False))
         jobs.append((f"speech_{p}", [i for i in synthetic if clips[i].split == "train"], 200 + p, False))
