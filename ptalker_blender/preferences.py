@@ -3,7 +3,6 @@
 
 # Annotations are calls here, as Blender wants them, and not postponed: Blender would evaluate the strings without
 # this module's names.
-# pyright: reportInvalidTypeForm=false
 
 from pathlib import Path
 

@@ -31,7 +31,8 @@ class NameMap:
 
 def words(name: str) -> tuple[str, ...]:
     """ "Face.M_F00_mouthSmile.L" -> ("face", "m", "f", "00", "mouth", "smile", "left")."""
-    return tuple(_SIDES.get(w.lower(), w.lower()) for w in _WORDS.findall(name))
+    lower = [str(word).lower() for word in _WORDS.findall(name)]
+    return tuple(_SIDES.get(word, word) for word in lower)
 
 
 _CHANNEL_WORDS: dict[str, tuple[str, ...]] = {c: words(c) for c in CHANNELS}

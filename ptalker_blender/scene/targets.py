@@ -155,7 +155,8 @@ def create_keys(
 ) -> dict[str, str]:
     """Shape keys from a basis [K, V, 3] for the channels that the mesh lacks; returns channel -> key name of all.
 
-    Channels that move nothing get no key. ``undo`` receives what takes the keys away again.
+    Channels that move nothing get no key; raises PTalkerError where that leaves the mouth without any. ``undo``
+    receives what takes the keys away again.
     """
     mesh = obj.data
     rest = rest_positions(mesh)
@@ -179,4 +180,8 @@ def create_keys(
         block.slider_min, block.slider_max = 0.0, 1.0
         block.points.foreach_set("co", (rest + offsets).astype(np.float32).ravel())
         keys[channel] = block.name
+    if not MOUTH.intersection(keys):
+        raise PTalkerError(
+            "no_shapes", f"The model found no mouth to move on '{obj.name}'; nothing was changed.", "Choose a head."
+        )
     return keys

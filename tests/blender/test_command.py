@@ -54,7 +54,11 @@ def test_save(scene: bpy.types.Scene, speech: helpers.Speech, tmp_path: Path) ->
     ],
 )  # fmt: skip
 def test_bad_input(
-    scene: bpy.types.Scene, speech: helpers.Speech, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+    scene: bpy.types.Scene,
+    speech: helpers.Speech,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    sentence: str,
 ) -> None:
     """Exit code 2, one sentence on stderr, no traceback, nothing changed."""
     helpers.keyed_mesh()

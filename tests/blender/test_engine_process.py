@@ -54,7 +54,9 @@ def test_cancel(at_work: bpy.types.Object, speech: helpers.Speech) -> None:
     next_run_works(at_work, speech)
     pid, before = helpers.engine_process().pid, helpers.snapshot()
     helpers.from_file(speech.long(240))
-    while_listening(lambda: bpy.ops.ptalker.cancel())
+    with pytest.raises(RuntimeError, match="not at work"):
+        bpy.ops.ptalker.cancel()
+    while_listening(lambda: setattr(helpers.run_state(), "cancel_requested", True))  # what the button does
     assert helpers.generate() == {"CANCELLED"}
     assert helpers.snapshot() == before and not helpers.run_state().running
     next_run_works(at_work, speech)
@@ -99,9 +101,7 @@ def test_python_without_the_packages(
     next_run_works(at_work, speech)
 
 
-def test_interpreter_that_is_none(
-    at_work: bpy.types.Object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_interpreter_that_is_none(at_work: bpy.types.Object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PTALKER_ENGINE_PYTHON", str(tmp_path / "python"))
     assert "is not there" in helpers.error_of_generate()
     (tmp_path / "python").write_text("no program")

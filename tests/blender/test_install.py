@@ -28,9 +28,7 @@ def test_offline(scene: bpy.types.Scene) -> None:
 def installer(tmp_path: Path, requirements: str, python: str = sys.executable):
     file = tmp_path / "requirements.txt"
     file.write_text(requirements, "utf-8")
-    return helpers.module("engine.install").Installer(
-        Path(python), tmp_path / "engine", tmp_path / "install.log", file
-    )
+    return helpers.module("engine.install").Installer(Path(python), tmp_path / "engine", tmp_path / "install.log", file)
 
 
 def test_failures_are_sentences(scene: bpy.types.Scene, tmp_path: Path) -> None:

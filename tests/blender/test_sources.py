@@ -75,9 +75,9 @@ def test_film_and_aac_are_decoded_by_blender(scene: bpy.types.Scene, speech: hel
         pytest.skip("this build of Blender has no audio")
     import aud
 
-    film = tmp_path / "speech.mp4"
+    film = tmp_path / "speech.mkv"
     sound = aud.Sound(str(speech.wav)).resample(48000, 3)
-    sound.write(str(film), 48000, 2, aud.FORMAT_FLOAT32, aud.CONTAINER_MP4, aud.CODEC_AAC)
+    sound.write(str(film), 48000, 2, aud.FORMAT_FLOAT32, aud.CONTAINER_MATROSKA, aud.CODEC_AAC)
     face = helpers.keyed_mesh()
     frames, curves = np.arange(5, 250), []
     for path in (speech.wav, film):

@@ -98,9 +98,7 @@ def test_mutes_volume_and_meta_strips(scene: bpy.types.Scene, speech: helpers.Sp
 
 
 @pytest.mark.parametrize("source", ["STRIP", "COMMAND"])
-def test_strip_of_another_blender(
-    scene: bpy.types.Scene, speech: helpers.Speech, tmp_path: Path, source: str
-) -> None:
+def test_strip_of_another_blender(scene: bpy.types.Scene, speech: helpers.Speech, tmp_path: Path, source: str) -> None:
     """A strip that this Blender did not make; the 4.2 module, which has no audio, lets the engine cut the file."""
     shutil.copy(Path(__file__).parent / "data" / "strip.blend", tmp_path)
     shutil.copy(speech.bursts("bursts.wav", BURSTS, SECONDS), tmp_path)

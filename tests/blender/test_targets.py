@@ -152,7 +152,7 @@ def test_linked_mesh_and_override(scene: bpy.types.Scene, speech: helpers.Speech
     with bpy.data.libraries.load(library, link=True) as (_, wanted):
         wanted.objects = ["Actor"]
     scene = bpy.context.scene
-    linked = wanted.objects[0]
+    linked = bpy.data.objects["Actor"]
     scene.collection.objects.link(linked)
     helpers.select(linked)
     helpers.from_file(speech.bursts("linked.wav", [0.5], 1.5))
