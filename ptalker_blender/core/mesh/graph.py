@@ -1,0 +1,228 @@
+"""A mesh as a graph: the edges of its own faces, normals, islands, and a hierarchy of surface patches.
+
+Nothing here looks at distance through space: two lips that touch are neighbours only along the surface. That is what
+keeps the upper lip apart from the lower one at every scale.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse.csgraph import connected_components, dijkstra
+
+from ptalker_blender.core.errors import PTalkerError
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A similarity from the mesh's own space to another: ``inside(x) = scale * R (x - origin)``."""
+
+    rotation: np.ndarray  # [3, 3]
+    scale: float
+    origin: np.ndarray  # [3]
+
+    def inside(self, points: np.ndarray) -> np.ndarray:
+        """Points [..., 3] in mesh units -> this frame."""
+        return (self.scale * (points - self.origin) @ self.rotation.T).astype(np.float32)
+
+    def displacement(self, d: np.ndarray) -> np.ndarray:
+        """Displacements [..., 3] in mesh units -> this frame."""
+        return (self.scale * d @ self.rotation.T).astype(np.float32)
+
+    def back(self, d: np.ndarray) -> np.ndarray:
+        """Displacements [..., 3] in this frame -> mesh units and axes."""
+        return (d @ self.rotation / self.scale).astype(np.float32)
+
+    def then(self, rotation: np.ndarray, scale: float, shift: np.ndarray) -> "Frame":
+        """This frame followed by ``y -> scale * R y + shift``."""
+        r, s = rotation @ self.rotation, scale * self.scale
+        return Frame(r, s, self.origin - r.T @ shift / s)
+
+
+@dataclass(frozen=True)
+class MeshGraph:
+    """Vertices and edges of a mesh in some frame. ``edges`` holds each edge in both directions."""
+
+    pos: np.ndarray  # [V, 3] float32, in ``frame``
+    normal: np.ndarray  # [V, 3] float32, unit or zero
+    area: np.ndarray  # [V] float32, share of the whole surface that belongs to the vertex
+    edges: np.ndarray  # [2, E] int64
+    boundary: np.ndarray  # [V] bool, on an edge that only one face has
+    island: np.ndarray  # [V] int64, connected part
+    frame: Frame
+
+    def moved(self, rotation: np.ndarray, scale: float, shift: np.ndarray) -> "MeshGraph":
+        """The same graph after ``y -> scale * R y + shift``."""
+        pos = (scale * self.pos @ rotation.T + shift).astype(np.float32)
+        normal = (self.normal @ rotation.T).astype(np.float32)
+        return replace(self, pos=pos, normal=normal, frame=self.frame.then(rotation, scale, shift))
+
+    def cropped(self, keep: np.ndarray) -> "MeshGraph":
+        """The part of the graph on the vertices that ``keep`` [V] (bool) names, in their order."""
+        number = np.cumsum(keep) - 1
+        edges = number[self.edges[:, keep[self.edges].all(0)]]
+        return replace(
+            self, pos=self.pos[keep], normal=self.normal[keep], area=self.area[keep], boundary=self.boundary[keep],
+            island=islands(int(keep.sum()), edges), edges=edges,
+        )  # fmt: skip
+
+
+def check(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices as float64 [V, 3] and faces as int64 [F, n], or a PTalkerError that says what is wrong with them."""
+    vertices, faces = np.asarray(vertices), np.asarray(faces)
+    if vertices.size == 0 or faces.size == 0:
+        raise PTalkerError("mesh_empty", "The mesh has no vertices or no faces.", "Choose an object with a face.")
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or not np.issubdtype(vertices.dtype, np.number):
+        raise PTalkerError("mesh_invalid", f"Vertices must be numbers of shape [V, 3], not {vertices.shape}.")
+    if faces.ndim != 2 or faces.shape[1] < 3 or not np.issubdtype(faces.dtype, np.integer):
+        raise PTalkerError("mesh_invalid", f"Faces must be whole numbers of shape [F, 3 or 4], not {faces.shape}.")
+    vertices, faces = vertices.astype(np.float64), faces.astype(np.int64)
+    if not np.isfinite(vertices).all():
+        bad = int((~np.isfinite(vertices).all(1)).sum())
+        raise PTalkerError("mesh_invalid", f"{bad} of the mesh's vertices are not numbers.", "Delete or repair them.")
+    if faces.max() >= len(vertices) or faces.min() < -1:
+        raise PTalkerError("mesh_invalid", "A face of the mesh names a vertex that does not exist.")
+    return vertices, faces
+
+
+def face_edges(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Faces [F, n] (-1 pads at the end) -> unique edges [E, 2] and how many faces have each [E]."""
+    count = (faces >= 0).sum(1)
+    col = np.arange(faces.shape[1])
+    nxt = np.where(col[None] + 1 < count[:, None], col[None] + 1, 0)
+    a, b = faces, np.take_along_axis(faces, nxt, 1)
+    ok = (a >= 0) & (b >= 0) & (a != b)
+    pairs = np.sort(np.stack([a[ok], b[ok]], 1), 1)
+    if not len(pairs):
+        raise PTalkerError("mesh_degenerate", "The mesh's faces have no edges.", "Choose an object with a face.")
+    return np.unique(pairs, axis=0, return_counts=True)
+
+
+def normals(pos: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Area-weighted vertex normals [V, 3] and vertex areas [V]; faces are fans of triangles round their first corner."""
+    total, area = np.zeros_like(pos), np.zeros(len(pos))
+    for i in range(1, faces.shape[1] - 1):
+        tri = faces[(faces[:, i + 1] >= 0) & (faces[:, 0] >= 0)][:, [0, i, i + 1]]
+        n = np.cross(pos[tri[:, 1]] - pos[tri[:, 0]], pos[tri[:, 2]] - pos[tri[:, 0]]) / 2
+        size = np.linalg.norm(n, axis=1) / 3
+        for corner in range(3):
+            area += np.bincount(tri[:, corner], size, len(pos))
+            for axis in range(3):
+                total[:, axis] += np.bincount(tri[:, corner], n[:, axis], len(pos))
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    return total / np.maximum(length, 1e-12 * max(1.0, float(length.max()))), area
+
+
+def build_graph(vertices: np.ndarray, faces: np.ndarray) -> MeshGraph:
+    """Vertices [V, 3] (any unit and pose), faces [F, n] (-1 pads) -> the graph, centred and scaled to unit RMS radius.
+
+    Vertices that no face uses stay in the graph, without edges and without area.
+    """
+    vertices, faces = check(vertices, faces)
+    pairs, count = face_edges(faces)
+    origin = vertices[np.unique(pairs)].mean(0)
+    extent = float(np.abs(vertices[np.unique(pairs)] - origin).max())
+    if extent <= 0 or not np.isfinite(extent):
+        raise PTalkerError("mesh_degenerate", "All vertices of the mesh lie in one point.", "Apply its scale.")
+    pos = (vertices - origin) / extent
+    normal, area = normals(pos, faces)
+    if area.sum() < 1e-9:
+        raise PTalkerError("mesh_degenerate", "The mesh's faces have no area.", "Choose an object with a face.")
+    area = area / area.sum()
+    centre = area @ pos
+    scale = 1 / float(np.sqrt(area @ ((pos - centre) ** 2).sum(1)))
+    boundary = np.zeros(len(pos), bool)
+    boundary[pairs[count == 1]] = True
+    edges = np.concatenate([pairs, seams(pos, normal, boundary)])
+    island = islands(len(pos), edges.T)
+    return MeshGraph(
+        pos=((pos - centre) * scale).astype(np.float32), normal=normal.astype(np.float32),
+        area=area.astype(np.float32), edges=np.concatenate([edges.T, edges.T[::-1]], 1), boundary=boundary,
+        island=island, frame=Frame(np.eye(3), scale / extent, origin + centre * extent),
+    )  # fmt: skip
+
+
+def islands(count: int, edges: np.ndarray) -> np.ndarray:
+    """The connected part [count] of each node, edges [2, E]."""
+    adjacency = coo_matrix((np.ones(edges.shape[1]), (edges[0], edges[1])), shape=(count, count))
+    return connected_components(adjacency, directed=False)[1].astype(np.int64)
+
+
+def seams(pos: np.ndarray, normal: np.ndarray, boundary: np.ndarray) -> np.ndarray:
+    """Edges [E, 2] that close split seams: boundary vertices in the same place that look the same way."""
+    rim = np.flatnonzero(boundary)
+    key = np.round(pos[rim] * 1e5).astype(np.int64)
+    order = np.lexsort(key.T)
+    a, b = rim[order[:-1]], rim[order[1:]]
+    same = (key[order[:-1]] == key[order[1:]]).all(1) & ((normal[a] * normal[b]).sum(1) > 0.8)
+    return np.sort(np.stack([a[same], b[same]], 1), 1)
+
+
+@dataclass(frozen=True)
+class Level:
+    """Patches of a finer graph. The finer nodes' ``own`` patch, and up to four patches to interpolate back from."""
+
+    pos: np.ndarray  # [n, 3]
+    normal: np.ndarray  # [n, 3]
+    area: np.ndarray  # [n]
+    island: np.ndarray  # [n]
+    edges: np.ndarray  # [2, e] both directions
+    own: np.ndarray  # [fine]
+    near: np.ndarray  # [fine, 4]
+    weight: np.ndarray  # [fine, 4] sums to one
+
+
+def seeds(pos: np.ndarray, normal: np.ndarray, island: np.ndarray, voxel: float) -> np.ndarray:
+    """One node for each island, voxel and main direction of the normal: the one nearest to the middle of its group."""
+    cell = np.floor(pos / voxel).astype(np.int64)
+    main = np.abs(normal).argmax(1)
+    side = main * 2 + (np.take_along_axis(normal, main[:, None], 1)[:, 0] > 0)
+    cell -= cell.min(0)
+    size = cell.max(0) + 1
+    key = (((cell[:, 0] * size[1] + cell[:, 1]) * size[2] + cell[:, 2]) * 6 + side) * (island.max() + 1) + island
+    group = np.unique(key, return_inverse=True)[1]
+    count = np.bincount(group)
+    middle = np.stack([np.bincount(group, pos[:, i]) for i in range(3)], 1) / count[:, None]
+    distance = ((pos - middle[group]) ** 2).sum(1)
+    order = np.lexsort((distance, group))
+    return order[np.concatenate([[0], np.cumsum(count)[:-1]])]
+
+
+def coarsen(graph: MeshGraph | Level, voxel: float) -> Level:
+    """Patches of about ``voxel`` (in the graph's frame) that grow from seeds along the surface (geodesic Voronoi)."""
+    pos, edges = graph.pos, graph.edges
+    chosen = seeds(pos, graph.normal, graph.island, voxel)
+    length = np.linalg.norm(pos[edges[0]] - pos[edges[1]], axis=1) + 1e-6
+    weights = csr_matrix((length, (edges[0], edges[1])), shape=(len(pos),) * 2)
+    source = dijkstra(weights, indices=chosen, min_only=True, return_predecessors=True)[2]
+    number = np.full(len(pos), -1)
+    number[chosen] = np.arange(len(chosen))
+    own, n = number[source], len(chosen)
+    area = graph.area + 1e-9
+    total = np.bincount(own, area, n)
+    mean = [np.stack([np.bincount(own, area * x[:, i], n) for i in range(3)], 1) for x in (pos, graph.normal)]
+    centre = (mean[0] / total[:, None]).astype(np.float32)
+    normal = (mean[1] / np.maximum(np.linalg.norm(mean[1], axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    pair = own[edges]
+    pair = np.unique(pair[:, pair[0] != pair[1]], axis=1)
+    near, weight = interpolation(pos, centre, own, pair, voxel)
+    return Level(centre, normal, total.astype(np.float32), graph.island[chosen], pair, own, near, weight)
+
+
+def interpolation(pos: np.ndarray, centre: np.ndarray, own: np.ndarray, pair: np.ndarray, voxel: float):
+    """For each fine node its own patch and the three nearest of that patch's neighbours, with Gaussian weights."""
+    n, width = len(centre), 12
+    order = np.argsort(pair[0], kind="stable")
+    src, dst = pair[0][order], pair[1][order]
+    first = np.searchsorted(src, np.arange(n))
+    slot = np.arange(len(src)) - first[src]
+    table = np.repeat(np.arange(n)[:, None], width + 1, 1)
+    inside = slot < width
+    table[src[inside], slot[inside] + 1] = dst[inside]
+    candidate = table[own]
+    distance = ((pos[:, None] - centre[candidate]) ** 2).sum(-1)
+    distance[:, 1:][candidate[:, 1:] == own[:, None]] = np.inf
+    pick = np.argpartition(distance, 3, axis=1)[:, :4]
+    near, d2 = np.take_along_axis(candidate, pick, 1), np.take_along_axis(distance, pick, 1)
+    weight = np.exp(-(d2 - d2.min(1, keepdims=True)) / (2 * (0.5 * voxel) ** 2))
+    return near, (weight / weight.sum(1, keepdims=True)).astype(np.float32)

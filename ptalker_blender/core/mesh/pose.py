@@ -1,0 +1,157 @@
+"""Where the face is on a mesh in any pose, unit and company: the network's idea of it, made exact by least squares."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import permutations, product
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+from ptalker_blender.core.mesh.graph import Level, MeshGraph, coarsen, seeds
+
+CROP = 2.2  # what lies farther than this from the origin of the face frame does not help to find the face
+FAR = 3.0  # canonical positions beyond this are drawn in to it
+BY_NORMAL = np.array([1.0, 1.0, 1.0, 0.15, 0.15, 0.15])  # how much normals count in matching the template
+
+
+@dataclass(frozen=True)
+class Found:
+    """The graph in the face frame, how sure the network is (0..1), and how far the face is from a canonical one."""
+
+    graph: MeshGraph
+    confidence: float
+    residual: float  # RMS distance to the canonical positions, face frame
+
+
+def umeyama(a: np.ndarray, b: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """Rotation, scale, shift with ``b ~ scale * R a + shift``, weighted least squares; a, b [n, 3], w [n]."""
+    w = w / w.sum()
+    ma, mb = w @ a, w @ b
+    u, s, vt = np.linalg.svd(((b - mb) * w[:, None]).T @ (a - ma))
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    rotation = (u * sign) @ vt
+    scale = float((s * sign).sum() / max(w @ ((a - ma) ** 2).sum(1), 1e-12))
+    return rotation, scale, mb - scale * rotation @ ma
+
+
+def face_weight(place: np.ndarray) -> np.ndarray:
+    """How much a canonical position [..., 3] counts for the frame: 1 on the face, fading behind the ears and below."""
+    return np.exp(-(((place - np.array([0.0, 0.0, 0.45])) / 0.7) ** 2).sum(-1)) + 1e-6
+
+
+def turns() -> np.ndarray:
+    """The 24 rotations that take axes to axes: [24, 3, 3]."""
+    found = []
+    for order in permutations(range(3)):
+        for signs in product((1, -1), repeat=3):
+            m = np.eye(3)[list(order)] * np.array(signs)[:, None]
+            if np.linalg.det(m) > 0:
+                found.append(m)
+    return np.stack(found)
+
+
+def patches(graph: MeshGraph, count: int) -> Level:
+    """About ``count`` patches of a graph, which is first centred and scaled to unit RMS radius: see ``unit``."""
+    voxel = 0.35
+    for _ in range(6):
+        n = len(seeds(graph.pos, graph.normal, graph.island, voxel))
+        if 0.75 * count < n < 1.3 * count:
+            break
+        voxel *= float(np.clip((n / count) ** 0.5, 0.4, 2.5))
+    return coarsen(graph, voxel)
+
+
+def unit(graph: MeshGraph) -> tuple[MeshGraph, float, np.ndarray]:
+    """The graph centred and scaled to unit RMS radius (by area), with the scale and the shift that did it."""
+    w = graph.area / graph.area.sum()
+    centre = w @ graph.pos
+    scale = 1 / float(np.sqrt(w @ ((graph.pos - centre) ** 2).sum(1)) + 1e-9)
+    return graph.moved(np.eye(3), scale, -scale * centre), scale, -scale * centre
+
+
+@torch.no_grad()
+def ask(net: torch.nn.Module, level: Level, rotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Canonical positions [B, n, 3] and scores [B] of the patches turned by each rotation [B, 3, 3]."""
+    pos = np.einsum("bij,nj->bni", rotations, level.pos).astype(np.float32)
+    normal = np.einsum("bij,nj->bni", rotations, level.normal).astype(np.float32)
+    place, score = net(torch.from_numpy(pos), torch.from_numpy(normal), torch.from_numpy(level.edges))
+    return place.numpy().astype(np.float64), score.numpy()
+
+
+def ask_both_sides(net: torch.nn.Module, level: Level) -> tuple[np.ndarray, float]:
+    """Canonical positions [n, 3] and score of the patches as they stand, the mean of the head's and its mirror image's."""
+    flip = np.array([-1.0, 1.0, 1.0])
+    place, score = ask(net, level, np.stack([np.eye(3), np.diag(flip)]))
+    return (place[0] + place[1] * flip) / 2, float(score.mean())
+
+
+def fit(level: Level, place: np.ndarray) -> tuple[np.ndarray, float, np.ndarray, float]:
+    """The similarity from patches to their canonical positions [n, 3], twice, the second time with less trust in what
+    does not fit; and the RMS distance that stays."""
+    w = face_weight(place) * level.area
+    for _ in range(2):
+        r, s, t = umeyama(level.pos.astype(np.float64), place, w)
+        off = ((s * level.pos @ r.T + t - place) ** 2).sum(1)
+        rms = float(np.sqrt(w @ off / w.sum()))
+        w = w / (1 + off / (2 * rms**2 + 1e-9))
+    return r, s, t, rms
+
+
+def find_face(
+    net: torch.nn.Module, graph: MeshGraph, nodes: int, check: Callable[[], None] = lambda: None, keep: int = 2
+) -> Found:
+    """Try the mesh in 24 poses, follow the ``keep`` best through two crops round the face, return the best of them."""
+    used = graph.cropped(graph.area > 0)
+    level = patches(used, nodes // 2)
+    rotations = turns()
+    place, score = ask(net, level, rotations)
+    best: Found | None = None
+    for i in np.argsort(-score)[:keep]:
+        check()
+        start = Level(**{**vars(level), "pos": (level.pos @ rotations[i].T).astype(np.float32)})
+        r, s, t, rms = fit(start, place[i])
+        now, sure = graph.moved(r @ rotations[i], s, t), float(score[i])
+        for _ in range(2):
+            near = (np.linalg.norm(now.pos, axis=1) < CROP) & (now.area > 0)
+            if near.sum() < 12:
+                break
+            crop, scale, shift = unit(now.cropped(near))
+            part = patches(crop, nodes)
+            spots, sure = ask_both_sides(net, part)
+            r, s, t, rms = fit(part, spots)
+            now = now.moved(np.eye(3), scale, shift).moved(r, s, t)
+        found = Found(now, float(1 / (1 + np.exp(-sure))), rms)
+        if best is None or found.confidence - found.residual > best.confidence - best.residual:
+            best = found
+    assert best is not None
+    return best
+
+
+def settle(graph: MeshGraph, template: np.ndarray, steps: int = 12, most: int = 2500) -> MeshGraph:
+    """Lay the face on the template face: small similarity steps that bring its surface onto the template's.
+
+    ``template`` [M, 6] positions and normals in the face frame. Point-to-plane least squares over the nearest template
+    points that look the same way, weighted by ``face_weight``, with less trust in what is far away. A face of other
+    proportions settles where it fits best.
+    """
+    rows = np.flatnonzero((face_weight(graph.pos) > 0.15) & (graph.area > 0))
+    if len(rows) < 12:
+        return graph
+    rows = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
+    tree = cKDTree(template * BY_NORMAL)
+    size = np.sqrt(graph.area[rows] / graph.area[rows].mean())
+    for step in range(steps):
+        x, n = graph.pos[rows].astype(np.float64), graph.normal[rows].astype(np.float64)
+        near = tree.query(np.concatenate([x, n], 1) * BY_NORMAL)[1]
+        p, m = template[near, :3].astype(np.float64), template[near, 3:].astype(np.float64)
+        away = ((x - p) ** 2).sum(1)
+        width = 0.12 if step < steps // 2 else 0.06
+        w = face_weight(x) * size * ((n * m).sum(1) > 0.5) / (1 + away / width**2)
+        jac = np.concatenate([np.cross(x, m), m, (x * m).sum(1, keepdims=True)], 1)  # turn, shift, grow
+        off = ((p - x) * m).sum(1)
+        lhs = (jac * w[:, None]).T @ jac + 1e-3 * w.sum() * np.diag([1, 1, 1, 0.1, 0.1, 0.1, 1])
+        turn, shift, grow = np.split(np.linalg.solve(lhs, (jac * w[:, None]).T @ off), [3, 6])
+        graph = graph.moved(Rotation.from_rotvec(turn).as_matrix(), float(np.exp(grow[0])), shift)
+    return graph

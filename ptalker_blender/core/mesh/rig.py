@@ -1,0 +1,122 @@
+"""What each channel does on a mesh never seen before: vertices and faces in, a basis in the mesh's own units out."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from ptalker_blender.core.channels import MIRROR
+from ptalker_blender.core.errors import Cancelled, PTalkerError
+from ptalker_blender.core.mesh.graph import MeshGraph, build_graph
+from ptalker_blender.core.mesh.pose import Found, find_face, settle
+from ptalker_blender.core.model.mesh_encoder import GraphBatch, RigConfig, RigNet, batch
+
+ASSET = Path(__file__).resolve().parents[2] / "assets" / "rig.safetensors"
+STILL = 0.0015, 0.004  # displacements (face frame) that fade to nothing
+SMALLEST = 60  # vertices of a face
+UNSURE, MISFIT = 0.02, 0.6  # below this confidence, or above this residual, there is no face
+
+Progress = Callable[[str, float], None] | None
+Stop = Callable[[], bool] | None
+
+
+class Rigger:
+    """The trained spatial half. Stateless between calls; everything on the CPU or on ``device``."""
+
+    def __init__(self, net: RigNet, meta: dict[str, str], device: str = "cpu") -> None:
+        self.net, self.meta, self.device = net.to(device).eval(), meta, device
+        self.config = net.cfg
+
+    @classmethod
+    def load(cls, path: Path | str | None = None, device: str = "cpu") -> "Rigger":
+        """Read a checkpoint (safetensors with the configuration in its metadata); None: the one that ships."""
+        path = Path(path) if path is not None else ASSET
+        if not path.is_file():
+            raise PTalkerError("checkpoint_missing", f"The rig network is missing: {path.name}.", "Reinstall PTalker.")
+        with safe_open(path, "pt") as file:
+            meta = file.metadata() or {}
+            state = {k: file.get_tensor(k) for k in file.keys()}
+        net = RigNet(RigConfig.from_dict(json.loads(meta["config"])))
+        net.load_state_dict({k: v.float() for k, v in state.items()})
+        return cls(net, meta, device)
+
+    def info(self) -> dict:
+        """The configuration and the figures that were measured when the checkpoint was packed."""
+        return {"config": self.config.to_dict(), "figures": json.loads(self.meta.get("figures", "{}"))}
+
+    def find(self, vertices: np.ndarray, faces: np.ndarray, cancelled: Stop = None) -> Found:
+        """The mesh's graph in the face frame. PTalkerError ``face_not_found`` where there is none."""
+
+        def check() -> None:
+            if cancelled is not None and cancelled():
+                raise Cancelled
+
+        graph = build_graph(vertices, faces)
+        used = int((graph.area > 0).sum())
+        if used < SMALLEST:
+            raise PTalkerError("face_not_found", f"A mesh of {used} vertices has no face.", "Choose a head.")
+        check()
+        found = find_face(self.net.pose, graph, self.config.pose_nodes, check)
+        if found.confidence < UNSURE or found.residual > MISFIT:
+            raise PTalkerError("face_not_found", "No face was found on the mesh.", "Choose an object with a face.")
+        check()
+        return replace(found, graph=settle(found.graph, self.net.head.place.numpy()))
+
+    @torch.no_grad()
+    def encode(self, vertices: np.ndarray, faces: np.ndarray, cancelled: Stop = None) -> tuple[Tensor, MeshGraph]:
+        """g [V, h] (zero on vertices beyond the head) and the graph in the face frame."""
+        graph = self.find(vertices, faces, cancelled).graph
+        inside = self.inside(graph)
+        g = torch.zeros(len(graph.pos), self.config.hidden)
+        g[torch.from_numpy(inside)] = self.net.encoder(batch(graph.cropped(inside), self.config.voxels))
+        return g, graph
+
+    def inside(self, graph: MeshGraph) -> np.ndarray:
+        """Which vertices [V] belong to the head: within reach of the face, and on some face of the mesh."""
+        return (np.linalg.norm(graph.pos, axis=1) < self.config.reach) & (graph.area > 0)
+
+    def rig(
+        self, vertices: np.ndarray, faces: np.ndarray, progress: Progress = None, cancelled: Stop = None
+    ) -> np.ndarray:
+        """vertices [V, 3] (any unit, any pose), faces [F, 3|4] (-1 pads) -> basis [K, V, 3], mesh's own units and frame."""
+        tell = progress or (lambda stage, fraction: None)
+        tell("finding the face", 0.0)
+        graph = self.find(vertices, faces, cancelled).graph
+        inside = self.inside(graph)
+        part = graph.cropped(inside)
+        tell("reading the mesh", 0.2)
+        b = batch(part, self.config.voxels)
+        sides = []
+        for i, side in enumerate((b, b.mirrored())):
+            if cancelled is not None and cancelled():
+                raise Cancelled
+            tell("shaping the face", 0.4 + 0.25 * i)
+            sides.append(self.basis(side))
+        straight, flipped = sides
+        mean = (straight + flipped[list(MIRROR)] * np.array([-1, 1, 1], np.float32)) / 2
+        out = np.zeros((self.config.channels, len(graph.pos), 3), np.float32)
+        out[:, inside] = graph.frame.back(quiet(mean))
+        tell("shaping the face", 1.0)
+        return out
+
+    @torch.no_grad()
+    def basis(self, b: GraphBatch) -> np.ndarray:
+        """The network's basis [K, V, 3] in the face frame, a few thousand vertices at a time."""
+        g = self.net.encoder(b)
+        parts = [
+            self.net.head(g[i : i + 4096], b.pos[i : i + 4096], b.normal[i : i + 4096])[0].permute(1, 0, 2)
+            for i in range(0, len(g), 4096)
+        ]
+        return torch.cat(parts, 1).numpy()
+
+
+def quiet(basis: np.ndarray) -> np.ndarray:
+    """Displacements [K, V, 3] too small to see become nothing, without a step."""
+    size = np.linalg.norm(basis, axis=-1, keepdims=True)
+    x = ((size - STILL[0]) / (STILL[1] - STILL[0])).clip(0, 1)
+    return basis * (x * x * (3 - 2 * x))
