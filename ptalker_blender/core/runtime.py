@@ -99,6 +99,7 @@ class PTalker:
         """Frames a..b-1 -> [b - a, K]: decoded with as much context as can reach them, so chunks join exactly."""
         halo = self.network.decoder.halo
         pad = int(np.ceil(halo * fps))
+        halo += self.network.audio.REACH / RATE
         q0, q1 = max(0, a - pad), b + pad
         n0 = max(0, int((q0 / fps - halo) * RATE)) // 2 * 2  # pairs of features stay the same pairs
         n1 = min(len(features), int(np.ceil((q1 / fps + halo) * RATE)) + 1)

@@ -56,7 +56,7 @@ def test_halo_covers_all_that_a_frame_hears(net: PTalker) -> None:
     features = torch.randn(1, 600, 16)
     style, query = torch.randn(1, 8), times(300, 25)
     whole = net(features, times(600, 50), style, query)
-    halo = net.decoder.halo
+    halo = net.decoder.halo + net.audio.REACH / 50
     a, b = int((6.0 - halo) * 50) // 2 * 2, int((6.0 + halo) * 50) // 2 * 2
     q = slice(int((6.0 - halo) * 25), int((6.0 + halo) * 25))
     part = net(features[:, a:b], times(600, 50)[a:b], style, query[q])

@@ -18,7 +18,7 @@ import torch
 
 from .. import SAMPLE_RATE
 from ..speech import HOP, WINDOW, SpeechEncoder
-from .augment import degrade, noise, speed
+from .augment import degrade, noise, other_voice, speed
 
 SECONDS = WINDOW * HOP / SAMPLE_RATE
 
@@ -75,12 +75,15 @@ def pack(clips: list[Clip], wanted: list[int], data: Path, rng: np.random.Genera
         order = list(rng.permutation(indices))
         while order:
             audio, segments, at = np.zeros(n, np.float32), [], 0.0 if clean else float(rng.uniform(0, 0.4))
+            size = float(np.exp(rng.uniform(np.log(0.8), np.log(1.45))))  # pitch and formants of this window
             while order and at < SECONDS - 1.0:
                 i = int(order.pop())
                 sound = sf.read(data / clips[i].path, dtype="float32")[0]
                 factor = 1.0
-                if not clean and rng.random() < 0.75:
-                    sound, factor = speed(sound, float(rng.uniform(0.84, 1.2)))
+                if not clean and rng.random() < 0.6:
+                    sound = other_voice(sound, size * float(rng.uniform(0.97, 1.03)))
+                if not clean and rng.random() < 0.6:
+                    sound, factor = speed(sound, float(rng.uniform(0.87, 1.15)))
                 a = round(at * SAMPLE_RATE)
                 sound = sound[: n - a] * (1.0 if clean else float(10 ** (rng.uniform(-6, 6) / 20)))
                 audio[a : a + len(sound)] = sound
@@ -112,7 +115,7 @@ def cache(data: Path, out: Path, encoder: SpeechEncoder, wanted: list[int], seed
 
 
 def voiceless(kind: int, rng: np.random.Generator) -> np.ndarray:
-    """8 s without a voice, float32: 0 silence, 1 hiss, 2 hum, 3 clicks and knocks, 4 chords. Any level, often in noise."""
+    """8 s without a voice: 0 silence, 1 hiss, 2 hum, 3 clicks and knocks, 4 chords. Any level, often in noise."""
     n = WINDOW * HOP
     t, audio = np.arange(n) / SAMPLE_RATE, np.zeros(n)
     if kind == 2:

@@ -40,7 +40,13 @@ class StatisticsPool(nn.Module):
 
 
 class AudioEncoder(nn.Module):
-    """Speech features [B, 2 M, C] at 50 Hz -> content a [B, M, d] at 25 Hz and style s_a [B, s]."""
+    """Speech features [B, 2 M, C] at 50 Hz -> content a [B, M, d] at 25 Hz and style s_a [B, s].
+
+    Content hears features without their mean over the neighbouring seconds: voice, microphone and room are mostly in
+    that mean, what is said is not. The level as it is reaches content through a narrow passage only.
+    """
+
+    REACH = 150  # features each way that the mean is taken over: 3 s
 
     def __init__(self, c: Config) -> None:
         super().__init__()
@@ -50,6 +56,7 @@ class AudioEncoder(nn.Module):
         self.register_buffer("scale", torch.ones(c.features))
         self.drop = nn.Dropout(c.dropout)
         self.content_in = nn.Linear(2 * c.features, c.width)  # two features, so no detail in time is lost
+        self.level = nn.Sequential(nn.Linear(c.features, 12), nn.SiLU(), nn.Linear(12, c.width))
         self.content = nn.Sequential(*[ConvBlock(c.width, 7, c.dropout) for _ in range(2)], nn.LayerNorm(c.width))
         self.style_in = nn.Sequential(nn.Linear(c.features, c.frame_width), nn.SiLU())
         self.pool = StatisticsPool(c.frame_width)
@@ -61,9 +68,17 @@ class AudioEncoder(nn.Module):
         return (features - self.mean) * self.scale
 
     def forward(self, features: Tensor) -> Tensor:
-        """-> content [B, M, d]; its receptive field is 6 steps (0.24 s) each way."""
-        pairs = self.normalise(features).unflatten(1, (-1, 2)).flatten(2)
-        return self.content(self.content_in(self.drop(pairs)))
+        """-> content [B, M, d]; beyond the mean, its receptive field is 6 steps (0.24 s) each way."""
+        x = self.normalise(features)
+        pairs = (x - self.local_mean(x)).unflatten(1, (-1, 2)).flatten(2)
+        level = self.level(x.unflatten(1, (-1, 2)).mean(2))
+        return self.content(self.content_in(self.drop(pairs)) + level)
+
+    def local_mean(self, x: Tensor) -> Tensor:
+        """Mean of x [B, N, C] over REACH features each way, as far as there are any."""
+        size = 2 * self.REACH + 1
+        y = nn.functional.avg_pool1d(x.transpose(1, 2), size, 1, self.REACH, count_include_pad=False)
+        return y.transpose(1, 2)
 
     @staticmethod
     def times(feature_times: Tensor) -> Tensor:

@@ -100,7 +100,7 @@ class Trainer:
         times = np.arange(int((r.seconds - 0.1) * fps)) / fps + rng.uniform(0, 1 / fps) + first / RATE
         picks = [int(i) for i in rng.choice(self.set.real, r.real)]
         if r.synthetic:
-            quiet = [int(rng.choice(self.set.quiet))] if self.set.quiet and rng.random() < 0.5 else []
+            quiet = [int(rng.choice(self.set.quiet))] if self.set.quiet and rng.random() < 0.7 else []
             picks += quiet + [int(i) for i in rng.choice(self.set.synthetic, r.synthetic - len(quiet))]
         rows: dict[str, list] = {
             k: [] for k in ("features", "z", "mask", "ref_a", "ref_b", "other", "agree", "speaker")
