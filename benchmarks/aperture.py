@@ -1,6 +1,6 @@
 """Lip aperture of generated speech against real faces and against the teacher, beside the ridge floor.
 
-    python benchmarks/aperture.py --data DATA --fits FITS [--assets FOLDER] [--rig] [--out FIGURES.json]
+    python -m benchmarks.aperture --data DATA --fits FITS [--assets FOLDER] [--rig] [--out FIGURES.json]
 Aperture = distance of the middle inner-lip vertices of the ICT neutral head, from the whole runtime (audio in,
 weights out). Real: GRID dev tracks. Teacher: synthetic dev sentences and real studio prompts (``speech_real``, real
 voices, open vocabulary; their phones are recognised, so a perfect model stays below 1). r is pooled after each clip's
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -20,14 +19,14 @@ import numpy as np
 import soundfile as sf
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.ridge import Ridge
 from ptalker_blender.core.data.motion_set import Fits
 from ptalker_blender.core.data.teacher import TeacherStyle, curves
 from ptalker_blender.core.data.windows import read_clips
 from ptalker_blender.core.runtime import PTalker
 from ptalker_blender.core.train.heads import LipGap, lip_gap
 from ptalker_blender.core.train.validate import LIPS_MEET, pooled_r
+
+from .ridge import Ridge
 
 FPS = 25.0
 

@@ -82,7 +82,7 @@ class Trainer:
         self.average = copy.deepcopy(self.net).eval()
         parts = [*self.net.parameters(), *self.adversary.parameters()]
         self.optimiser = torch.optim.AdamW(parts, recipe.rate, betas=(0.9, 0.98), weight_decay=recipe.decay)
-        self.done, self.spent = 0, 0.0  # steps, seconds
+        self.done, self.spent, self.best = 0, 0.0, -1.0  # steps, seconds, validation score
 
     def set_normalisation(self) -> None:
         some = np.concatenate(
@@ -203,7 +203,7 @@ class Trainer:
         lift = min(1.0, (self.done + 1) / r.warmup)
         fall = 0.5 * (1 + np.cos(np.pi * self.progress()))
         for group in self.optimiser.param_groups:
-            group["lr"] = r.rate * lift * (0.02 + 0.98 * fall)
+            group["lr"] = float(r.rate * lift * (0.02 + 0.98 * fall))  # a numpy number would not load again
         terms = self.losses(self.batch())
         total = sum(getattr(r, k) * v for k, v in terms.items())
         self.optimiser.zero_grad(set_to_none=True)
@@ -229,7 +229,7 @@ class Trainer:
 
     def state(self) -> dict:
         parts = {"net": self.net, "average": self.average, "adversary": self.adversary, "optimiser": self.optimiser}
-        return {k: v.state_dict() for k, v in parts.items()} | {"done": self.done, "spent": self.spent}
+        return {k: v.state_dict() for k, v in parts.items()} | {"done": self.done, "spent": self.spent, "best": self.best}
 
     def resume(self, state: dict) -> None:
         for k, v in (
@@ -239,7 +239,7 @@ class Trainer:
             ("optimiser", self.optimiser),
         ):
             v.load_state_dict(state[k])
-        self.done, self.spent = state["done"], state["spent"]
+        self.done, self.spent, self.best = state["done"], state["spent"], state["best"]
 
 
 def main() -> None:
@@ -257,7 +257,7 @@ def main() -> None:
     trainer = Trainer(recipe, args.data, args.fits, args.cache)
     if (args.out / "last.pt").exists():
         trainer.resume(torch.load(args.out / "last.pt", weights_only=True))
-    best, sums, last = -1.0, {}, trainer.done
+    sums, last = {}, trainer.done
     while trainer.progress() < 1.0:
         for k, v in trainer.step().items():
             sums[k] = sums.get(k, 0.0) + v
@@ -271,9 +271,9 @@ def main() -> None:
         with (args.out / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
         sums, last = {}, trainer.done
+        better, trainer.best = figures["score"] > trainer.best, max(figures["score"], trainer.best)
         torch.save(trainer.state(), args.out / "last.pt")
-        if figures["score"] > best:
-            best = figures["score"]
+        if better:
             trainer.average.save(args.out / "ptalker.safetensors", {"figures": figures, "recipe": asdict(recipe)})
 
 
