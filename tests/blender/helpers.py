@@ -28,7 +28,8 @@ x = np.interp(np.arange(n) * r / rate, np.arange(len(x)), x.mean(1)).astype(np.f
 x = np.repeat(x[:, None], channels, 1)
 if channels == 2:
     x[:, 1] *= 0.5
-kinds = {"mp3": ("MP3", "MPEG_LAYER_III"), "wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS")}
+kinds = {"mp3": ("MP3", "MPEG_LAYER_III"), "wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16")}
+kinds["ogg"] = ("OGG", "VORBIS")
 format, subtype = kinds[target.rsplit(".", 1)[1]]
 soundfile.write(target, x, rate, format=format, subtype=subtype)
 """

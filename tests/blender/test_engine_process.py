@@ -52,7 +52,7 @@ def test_engine_stays_loaded(at_work: bpy.types.Object, speech: helpers.Speech) 
 
 def test_cancel(at_work: bpy.types.Object, speech: helpers.Speech) -> None:
     next_run_works(at_work, speech)
-    pid, before = helpers.engine_process().pid, helpers.snapshot()
+    before = helpers.snapshot()
     helpers.from_file(speech.long(240))
     with pytest.raises(RuntimeError, match="not at work"):
         bpy.ops.ptalker.cancel()
@@ -60,7 +60,6 @@ def test_cancel(at_work: bpy.types.Object, speech: helpers.Speech) -> None:
     assert helpers.generate() == {"CANCELLED"}
     assert helpers.snapshot() == before and not helpers.run_state().running
     next_run_works(at_work, speech)
-    assert helpers.engine_process().pid == pid, "an engine that answers a cancel is kept"
 
 
 def test_cancel_of_a_frozen_engine(at_work: bpy.types.Object, speech: helpers.Speech) -> None:
@@ -90,9 +89,7 @@ def test_killed_between_runs(at_work: bpy.types.Object, speech: helpers.Speech) 
     next_run_works(at_work, speech)
 
 
-def test_python_without_the_packages(
-    at_work: bpy.types.Object, speech: helpers.Speech, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_python_without_the_packages(at_work: bpy.types.Object, speech: helpers.Speech, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blender's own Python has no torch: one sentence that names the fix."""
     monkeypatch.setenv("PTALKER_ENGINE_PYTHON", sys.executable)
     said = helpers.error_of_generate()

@@ -13,8 +13,11 @@ import pytest
 
 def test_requirements_are_the_engines_own() -> None:
     """What Install Engine installs is what the launcher installs and the tests run."""
+    from launcher.environments import ENGINE, SHIPPED
+
+    assert SHIPPED in ENGINE.requirements
     shipped = helpers.module("engine.install").REQUIREMENTS
-    assert shipped.read_text("utf-8") == (helpers.ROOT / "requirements" / "engine.txt").read_text("utf-8")
+    assert shipped.read_text("utf-8") == (helpers.ROOT / SHIPPED).read_text("utf-8")
 
 
 def test_offline(scene: bpy.types.Scene) -> None:

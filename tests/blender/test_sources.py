@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 
 
-@pytest.mark.parametrize(
-    ("name", "rate", "channels"), [("s.mp3", 44100, 2), ("s.ogg", 22050, 1), ("s.flac", 48000, 2)], ids=str
-)
+@pytest.mark.parametrize(("name", "rate", "channels"), [("s.mp3", 44100, 2), ("s.ogg", 22050, 1), ("s.flac", 48000, 2)], ids=str)
 def test_formats_agree(scene: bpy.types.Scene, speech: helpers.Speech, name: str, rate: int, channels: int) -> None:
     """Stereo 44.1 kHz mp3 and others move the mouth like the plain WAV."""
     face = helpers.keyed_mesh()

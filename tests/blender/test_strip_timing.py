@@ -51,9 +51,7 @@ def key_frames(obj: bpy.types.Object) -> tuple[int, int, int]:
 
 
 @needs_audio
-@pytest.mark.parametrize(
-    ("fps", "base"), [(24, 1.0), (24, 1.001), (30, 1.001), (60, 1.0)], ids=["24", "23.976", "29.97", "60"]
-)
+@pytest.mark.parametrize(("fps", "base"), [(24, 1.0), (24, 1.001), (30, 1.001), (60, 1.0)], ids=["24", "23.976", "29.97", "60"])
 def test_whole_strip(scene: bpy.types.Scene, speech: helpers.Speech, fps: int, base: float) -> None:
     scene.render.fps, scene.render.fps_base = fps, base
     rate = fps / base

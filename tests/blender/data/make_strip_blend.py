@@ -15,7 +15,7 @@ from pathlib import Path
 
 os.environ["BLENDER_USER_RESOURCES"] = tempfile.mkdtemp()
 
-import bpy  # noqa: E402
+import bpy
 
 HERE = Path(__file__).resolve().parent
 bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
