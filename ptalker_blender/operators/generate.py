@@ -10,7 +10,7 @@ import bpy
 from .. import engine
 from ..core.errors import Cancelled, PTalkerError
 from ..engine.run import EngineRun
-from ..panels.parts import redraw
+from ..panels.parts import progress_text, redraw
 from ..preferences import engine_spec
 from ..scene.job import Job, Report, Request, check
 from ..state import RUN
@@ -123,10 +123,12 @@ class PTALKER_OT_generate(bpy.types.Operator):
         try:
             if RUN.cancel_requested and not self._run.cancelled:
                 self._run.cancel()
+            before = progress_text()
             done = self._run.step()
             RUN.stage, RUN.fraction = self._run.stage, self._run.fraction
-            context.window_manager.progress_update(100 * self._run.fraction)
-            redraw(context)
+            if progress_text() != before:
+                context.window_manager.progress_update(100 * self._run.fraction)
+                redraw(context)
             if not done:
                 return {"RUNNING_MODAL"} if event.type == "ESC" else {"PASS_THROUGH"}
             report = self._job.apply(self._run.results)

@@ -21,14 +21,20 @@ FIXES = {
     "protocol_invalid": "ptalker.restart_engine",
 }
 WIDTH = 40  # characters that a sidebar of usual width shows
+TALL = 1.6  # the big button and the bar that takes its place: nothing below them jumps
+REGIONS = {"VIEW_3D": "UI", "SEQUENCE_EDITOR": "UI", "PREFERENCES": "WINDOW"}  # area -> where it shows PTalker
 
 
 def redraw(context: bpy.types.Context) -> None:
-    """Have the areas that show PTalker drawn again: nothing else does it while the mouse rests."""
+    """Have the regions that show PTalker drawn again: nothing else does it while the mouse rests.
+
+    Not their areas: the sidebar costs nothing, a heavy scene in the 3D View a lot.
+    """
     for window in context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type in {"VIEW_3D", "SEQUENCE_EDITOR", "PREFERENCES"}:
-                area.tag_redraw()
+            for region in area.regions:
+                if region.type == REGIONS.get(area.type):
+                    region.tag_redraw()
 
 
 def draw_text(layout: bpy.types.UILayout, text: str, icon: str = "NONE") -> None:
@@ -38,10 +44,17 @@ def draw_text(layout: bpy.types.UILayout, text: str, icon: str = "NONE") -> None
         column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
 
 
+def progress_text() -> str:
+    """What the bar says."""
+    stage = RUN.stage[:1].upper() + RUN.stage[1:]  # not capitalize(): a stage may name an object
+    return f"{stage}  {round(100 * RUN.fraction)}%"
+
+
 def draw_progress(layout: bpy.types.UILayout) -> None:
     """The bar with the stage, and Cancel."""
     row = layout.row(align=True)
-    row.progress(factor=RUN.fraction, text=f"{RUN.stage.capitalize()}  {round(100 * RUN.fraction)}%")
+    row.scale_y = TALL
+    row.progress(factor=RUN.fraction, text=progress_text())
     row.operator("ptalker.cancel", text="", icon="X")
 
 
@@ -80,7 +93,7 @@ def draw_generate(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
         return
     reason = disabled_reason(context)
     column = layout.column()
-    column.scale_y = 1.6
+    column.scale_y = TALL
     column.operator_context = "INVOKE_DEFAULT"
     column.operator("ptalker.generate", icon="PLAY_SOUND")
     if reason is not None:
