@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -110,7 +110,14 @@ class Job:
     def _clip(self, context: bpy.types.Context) -> sound.Clip:
         request = self.request
         if request.source == "STRIP":
-            return sound.clip_from_strip(*sound.find_strip(context, request.strip), self.folder)
+            scene, strip = sound.find_strip(context, request.strip)
+            clip = sound.clip_from_strip(scene, strip, self.folder)
+            own = sound.frame_rate(context.scene)
+            if abs(own - clip.fps) < 1e-3:
+                return clip
+            # Frames are those of the sequencer's scene: there the face is in time with the sound.
+            rates = f"'{scene.name}' has {clip.fps:.6g} frames a second and '{context.scene.name}' {own:.6g}"
+            return replace(clip, warnings=(f"The scenes differ in frame rate: {rates}.",))
         if request.source == "SOUND":
             return sound.clip_from_sound(context.scene, bpy.data.sounds.get(request.sound), self.folder)
         return sound.clip_from_file(context.scene, request.filepath, self.folder)

@@ -86,6 +86,8 @@ def test_killed_in_the_middle(at_work: bpy.types.Object, speech: helpers.Speech)
 def test_killed_between_runs(at_work: bpy.types.Object, speech: helpers.Speech) -> None:
     next_run_works(at_work, speech)
     os.kill(helpers.engine_process().pid, signal.SIGKILL)
+    while helpers.engine_process().poll_alive():
+        time.sleep(0.01)
     next_run_works(at_work, speech)
 
 
