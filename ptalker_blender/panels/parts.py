@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import textwrap
-
+import blf
 import bpy
 
 from ..state import RUN
@@ -13,6 +12,7 @@ from ..state import RUN
 FIXES = {
     "engine_missing": "ptalker.install_engine",
     "engine_broken": "ptalker.install_engine",
+    "engine_incomplete": "ptalker.install_engine",
     "engine_python_missing": "ptalker.install_engine",
     "install_failed": "ptalker.install_engine",
     "install_check": "ptalker.install_engine",
@@ -20,7 +20,7 @@ FIXES = {
     "protocol_version": "ptalker.install_engine",
     "protocol_invalid": "ptalker.restart_engine",
 }
-WIDTH = 40  # characters that a sidebar of usual width shows
+MARGIN = 92  # pixels at a scale of 1 of a sidebar's width that are not text: tabs, borders, a box, an icon
 TALL = 1.6  # the big button and the bar that takes its place: nothing below them jumps
 REGIONS = {"VIEW_3D": "UI", "SEQUENCE_EDITOR": "UI", "PREFERENCES": "WINDOW"}  # area -> where it shows PTalker
 
@@ -40,8 +40,25 @@ def redraw(context: bpy.types.Context) -> None:
 def draw_text(layout: bpy.types.UILayout, text: str, icon: str = "NONE") -> None:
     """A sentence over as many lines as it needs; Blender's labels do not wrap."""
     column = layout.column(align=True)
-    for number, line in enumerate(textwrap.wrap(text, WIDTH)):
+    column.scale_y = 0.85  # lines of one sentence
+    for number, line in enumerate(wrapped(text)):
         column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
+
+
+def wrapped(text: str) -> list[str]:
+    """Lines that fit into the region that is drawn, measured in Blender's own font."""
+    preferences = bpy.context.preferences
+    scale = preferences.system.ui_scale
+    blf.size(0, preferences.ui_styles[0].widget.points * scale)
+    width = max(bpy.context.region.width - MARGIN * scale, 100 * scale)
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and blf.dimensions(0, longer)[0] <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def progress_text() -> str:
@@ -66,7 +83,7 @@ def draw_error(layout: bpy.types.UILayout) -> None:
     box = layout.box()
     draw_text(box, error.sentence, "ERROR")
     if error.fix:
-        draw_text(box, error.fix)
+        draw_text(box, error.fix, "BLANK1")
     if error.code in FIXES:
         box.operator(FIXES[error.code])
     if error.code.startswith(("engine", "install", "internal", "protocol")):
@@ -74,8 +91,8 @@ def draw_error(layout: bpy.types.UILayout) -> None:
 
 
 def draw_result(layout: bpy.types.UILayout) -> None:
-    """What the last run made."""
-    if not RUN.result:
+    """What the last run made, and what else there is to say about it."""
+    if not RUN.result and not RUN.warnings:
         return
     box = layout.box()
     for line in RUN.result:

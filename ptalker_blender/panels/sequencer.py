@@ -7,7 +7,7 @@ import bpy
 
 from ..scene import targets
 from .parts import draw_generate
-from .sidebar import draw_source, draw_style
+from .sidebar import draw_offset, draw_source, draw_style
 
 
 class PTALKER_PT_sequencer(bpy.types.Panel):
@@ -23,4 +23,5 @@ class PTALKER_PT_sequencer(bpy.types.Panel):
         names = ", ".join(obj.name for obj in targets.mesh_objects(context)[:4])
         layout.label(text=names or "No mesh is selected", icon="MESH_MONKEY")
         draw_generate(layout, context)
+        draw_offset(layout, context)
         draw_style(layout.column(), context)

@@ -18,7 +18,7 @@ class PTALKER_PT_sidebar(bpy.types.Panel):
     bl_category = "PTalker"
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, settings = self.layout, context.scene.ptalker
+        layout = self.layout
         draw_source(layout, context)
         column = layout.column(align=True)
         meshes = targets.mesh_objects(context)
@@ -27,9 +27,7 @@ class PTALKER_PT_sidebar(bpy.types.Panel):
         if len(meshes) > 4:
             column.label(text=f"and {len(meshes) - 4} more", icon="BLANK1")
         draw_generate(layout, context)
-        row = layout.row()
-        row.use_property_split = True
-        row.prop(settings, "frame_offset")
+        draw_offset(layout, context)
 
 
 class PTALKER_PT_style(bpy.types.Panel):
@@ -59,9 +57,15 @@ def draw_source(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
             layout.label(text="No sound strip", icon="SOUND")  # the button below says more
 
 
+def draw_offset(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    row = layout.row()
+    row.use_property_split, row.use_property_decorate = True, False
+    row.prop(context.scene.ptalker, "frame_offset")
+
+
 def draw_style(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     settings = context.scene.ptalker
-    layout.use_property_split = True
+    layout.use_property_split, layout.use_property_decorate = True, False
     layout.prop(settings, "style")
     if settings.style == "FILE":
         layout.prop(settings, "style_path")

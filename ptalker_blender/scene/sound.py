@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
 
 from ..core import SAMPLE_RATE
 from ..core.errors import PTalkerError
@@ -61,9 +62,7 @@ def find_strip(context: bpy.types.Context, name: str = "") -> tuple[bpy.types.Sc
         if len(selected) == 1 or len(found) == 1:
             return scene, (selected or found)[0]
         if len(selected) > 1:
-            raise PTalkerError(
-                "strip_ambiguous", f"{len(selected)} sound strips are selected.", "Make one the active strip."
-            )
+            raise PTalkerError("strip_ambiguous", f"{len(selected)} sound strips are selected.", "Make one the active strip.")
         if found:
             raise PTalkerError("no_strip", "No sound strip is selected.", "Select one in the Video Sequencer.")
     if name:
@@ -179,12 +178,15 @@ def engine_readable(path: Path, folder: Path) -> Path:
         import aud
     except ImportError:  # a build without audio
         return path
-    wav = folder / "decoded.wav"
     try:
-        sound = aud.Sound(str(path)).rechannel(1).resample(SAMPLE_RATE, 3)
-        sound.write(str(wav), SAMPLE_RATE, 1, aud.FORMAT_S16, aud.CONTAINER_WAV, aud.CODEC_PCM)
+        # data() and not write(): write() fails on files that end a little before they say.
+        samples = aud.Sound(str(path)).rechannel(1).resample(SAMPLE_RATE, 3).data()  # [n, 1] float32
     except aud.error:
         return path
+    wav = folder / "decoded.wav"
+    with wave.open(str(wav), "wb") as file:
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        file.writeframes((np.clip(samples[:, 0], -1.0, 1.0) * 32767).astype("<i2").tobytes())
     return wav
 
 

@@ -84,9 +84,7 @@ def _check_writable(obj: bpy.types.Object, mesh: bpy.types.Mesh) -> None:
             "Make a library override of the mesh, or make it local.",
         )
     if not mesh.is_editable or (mesh.override_library is not None and mesh.override_library.is_system_override):
-        raise PTalkerError(
-            "mesh_read_only", f"The mesh of '{obj.name}' cannot be edited.", "Make its library override editable."
-        )
+        raise PTalkerError("mesh_read_only", f"The mesh of '{obj.name}' cannot be edited.", "Make its library override editable.")
     if obj.mode == "EDIT":
         raise PTalkerError("edit_mode", f"'{obj.name}' is in Edit Mode.", "Leave Edit Mode first.")
     adt = mesh.shape_keys.animation_data if mesh.shape_keys else None
