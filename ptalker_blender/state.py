@@ -22,6 +22,7 @@ class RunState:
     error: PTalkerError | None = None
     result: list[str] = field(default_factory=list)  # lines for the panel
     warnings: list[str] = field(default_factory=list)
+    actions: list[str] = field(default_factory=list)  # names of the Actions that the last run made
 
     def begin(self, kind: str) -> None:
         self.__init__(running=kind, stage="starting")

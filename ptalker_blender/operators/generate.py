@@ -169,12 +169,12 @@ class PTALKER_OT_generate(bpy.types.Operator):
         return {"CANCELLED"}
 
     def _cancelled(self) -> set[str]:
-        RUN.result = ["Cancelled; nothing was changed."]
+        RUN.warnings = ["Cancelled; nothing was changed."]
         self.report({"INFO"}, "PTalker: cancelled, nothing was changed")
         return {"CANCELLED"}
 
     def _succeed(self, report: Report) -> set[str]:
-        RUN.error, RUN.result, RUN.warnings = None, report.lines, report.warnings
+        RUN.error, RUN.result, RUN.warnings, RUN.actions = None, report.lines, report.warnings, report.actions
         for warning in report.warnings:
             self.report({"WARNING"}, warning)
         self.report({"INFO"}, "PTalker: " + "; ".join(report.lines))

@@ -23,6 +23,7 @@ ZIP, STATE, AUDIO, HEAD = sys.argv[sys.argv.index("--") + 1 :][:4]
 REPO = Path(__file__).resolve().parent.parent.parent
 MODULE = "bl_ext.user_default.ptalker_blender"
 FPS = 25
+TABBED = ("VIEW_3D", "SEQUENCE_EDITOR")
 sys.path.insert(0, str(REPO))
 
 
@@ -115,6 +116,7 @@ def state() -> dict[str, Any]:
         "muted": [strip.name for strip in strips(scene) if strip.mute], "engine": engine.pid if engine else 0,
         "selected": [obj.name for obj in bpy.context.view_layer.objects.selected],
         "window": (window.width, window.height), "regions": regions,
+        "tabs": {kind: getattr(region_of(area_of(kind), "UI"), "active_panel_category", "") for kind in TABBED},
     }  # fmt: skip
 
 
