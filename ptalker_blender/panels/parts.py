@@ -92,7 +92,7 @@ def draw_error(layout: bpy.types.UILayout) -> None:
 
 def draw_result(layout: bpy.types.UILayout) -> None:
     """What the last run made, and what else there is to say about it; nothing once that is undone."""
-    if not RUN.result and not RUN.warnings or any(name not in bpy.data.actions for name in RUN.actions):
+    if not (RUN.result or RUN.warnings) or any(name not in bpy.data.actions for name in RUN.actions):
         return
     box = layout.box()
     for line in RUN.result:
