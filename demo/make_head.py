@@ -135,9 +135,11 @@ def main() -> None:
     for group, part, number, colour, reach, move in (
         ("helper-upper-teeth", "teeth", 5, TEETH, 0.022, (0, 0.0015, -0.004)),
         ("helper-lower-teeth", "teeth", 5, TEETH, 0.022, (0, 0, 0)),
-        ("helper-tongue", "tongue", 6, TONGUE, 0.040, (0, 0.005, -0.004)),
+        ("helper-tongue", "tongue", 6, TONGUE, 0.040, (0, 0.006, -0.008)),
     ):
-        tint = shade_inwards(colour, depth, reach)
+        # The tongue's sides lie in the dark as well, or its edge would stand out as a block.
+        beside = 0.04 * (np.abs(neutral[:, 0]) / 0.023) ** 3 if part == "tongue" else 0.0
+        tint = shade_inwards(colour, depth + beside, reach)
         parts.append(
             Mesh.take(neutral * np.array([0.92, 1, 1]) + np.array(move), basis, groups[group], tint, part, number)
         )
