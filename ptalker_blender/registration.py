@@ -35,6 +35,7 @@ def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     properties.register()
+    panel_sequencer.register_menus()
     cli_command.register()
     atexit.register(engine.stop)
 
@@ -45,6 +46,7 @@ def unregister() -> None:
     engine.stop()
     atexit.unregister(engine.stop)
     cli_command.unregister()
+    panel_sequencer.unregister_menus()
     properties.unregister()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -25,3 +25,20 @@ class PTALKER_PT_sequencer(bpy.types.Panel):
         draw_generate(layout, context)
         draw_offset(layout, context)
         draw_style(layout.column(), context)
+
+
+def draw_menu(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
+    """For the menus of strips: a low sequencer does not show its lowest tabs."""
+    menu.layout.separator()
+    menu.layout.operator_context = "INVOKE_DEFAULT"
+    menu.layout.operator("ptalker.generate", icon="PLAY_SOUND")
+
+
+def register_menus() -> None:
+    bpy.types.SEQUENCER_MT_strip.append(draw_menu)
+    bpy.types.SEQUENCER_MT_context_menu.append(draw_menu)
+
+
+def unregister_menus() -> None:
+    bpy.types.SEQUENCER_MT_context_menu.remove(draw_menu)
+    bpy.types.SEQUENCER_MT_strip.remove(draw_menu)
