@@ -99,7 +99,7 @@ def face_edges(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def normals(pos: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Area-weighted vertex normals [V, 3] and vertex areas [V]; faces are fans of triangles round their first corner."""
+    """Area-weighted vertex normals [V, 3] and vertex areas [V]; faces are fans round their first corner."""
     total, area = np.zeros_like(pos), np.zeros(len(pos))
     for i in range(1, faces.shape[1] - 1):
         tri = faces[(faces[:, i + 1] >= 0) & (faces[:, 0] >= 0)][:, [0, i, i + 1]]
@@ -172,15 +172,19 @@ class Level:
     weight: np.ndarray  # [fine, 4] sums to one
 
 
-def seeds(pos: np.ndarray, normal: np.ndarray, island: np.ndarray, voxel: float) -> np.ndarray:
-    """One node for each island, voxel and main direction of the normal: the one nearest to the middle of its group."""
+def cells(pos: np.ndarray, normal: np.ndarray, island: np.ndarray, voxel: float) -> np.ndarray:
+    """A number [n] for each island, voxel and main direction of the normal."""
     cell = np.floor(pos / voxel).astype(np.int64)
     main = np.abs(normal).argmax(1)
     side = main * 2 + (np.take_along_axis(normal, main[:, None], 1)[:, 0] > 0)
     cell -= cell.min(0)
     size = cell.max(0) + 1
-    key = (((cell[:, 0] * size[1] + cell[:, 1]) * size[2] + cell[:, 2]) * 6 + side) * (island.max() + 1) + island
-    group = np.unique(key, return_inverse=True)[1]
+    return (((cell[:, 0] * size[1] + cell[:, 1]) * size[2] + cell[:, 2]) * 6 + side) * (island.max() + 1) + island
+
+
+def seeds(pos: np.ndarray, normal: np.ndarray, island: np.ndarray, voxel: float) -> np.ndarray:
+    """One node for each of the ``cells``: the one nearest to the middle of its group."""
+    group = np.unique(cells(pos, normal, island, voxel), return_inverse=True)[1]
     count = np.bincount(group)
     middle = np.stack([np.bincount(group, pos[:, i]) for i in range(3)], 1) / count[:, None]
     distance = ((pos - middle[group]) ** 2).sum(1)

@@ -6,10 +6,10 @@ from itertools import permutations, product
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from ptalker_blender.core.mesh.graph import Level, MeshGraph, coarsen, seeds
+from ptalker_blender.core.mesh.graph import Level, MeshGraph, cells, coarsen
 
 CROP = 2.2  # what lies farther than this from the origin of the face frame does not help to find the face
 FAR = 3.0  # canonical positions beyond this are drawn in to it
@@ -56,7 +56,7 @@ def patches(graph: MeshGraph, count: int) -> Level:
     """About ``count`` patches of a graph, which is first centred and scaled to unit RMS radius: see ``unit``."""
     voxel = 0.35
     for _ in range(6):
-        n = len(seeds(graph.pos, graph.normal, graph.island, voxel))
+        n = len(np.unique(cells(graph.pos, graph.normal, graph.island, voxel)))
         if 0.75 * count < n < 1.3 * count:
             break
         voxel *= float(np.clip((n / count) ** 0.5, 0.4, 2.5))
@@ -81,7 +81,7 @@ def ask(net: torch.nn.Module, level: Level, rotations: np.ndarray) -> tuple[np.n
 
 
 def ask_both_sides(net: torch.nn.Module, level: Level) -> tuple[np.ndarray, float]:
-    """Canonical positions [n, 3] and score of the patches as they stand, the mean of the head's and its mirror image's."""
+    """Canonical positions [n, 3] and score of the patches as they stand: mean of the head and its mirror image."""
     flip = np.array([-1.0, 1.0, 1.0])
     place, score = ask(net, level, np.stack([np.eye(3), np.diag(flip)]))
     return (place[0] + place[1] * flip) / 2, float(score.mean())
@@ -102,7 +102,7 @@ def fit(level: Level, place: np.ndarray) -> tuple[np.ndarray, float, np.ndarray,
 def find_face(
     net: torch.nn.Module, graph: MeshGraph, nodes: int, check: Callable[[], None] = lambda: None, keep: int = 2
 ) -> Found:
-    """Try the mesh in 24 poses, follow the ``keep`` best through two crops round the face, return the best of them."""
+    """Try the mesh in 24 poses, follow the ``keep`` best through crops round the face, return the best."""
     used = graph.cropped(graph.area > 0)
     level = patches(used, nodes // 2)
     rotations = turns()
@@ -113,10 +113,12 @@ def find_face(
         start = Level(**{**vars(level), "pos": (level.pos @ rotations[i].T).astype(np.float32)})
         r, s, t, rms = fit(start, place[i])
         now, sure = graph.moved(r @ rotations[i], s, t), float(score[i])
-        for _ in range(2):
+        last = np.zeros(len(graph.pos), bool)
+        for _ in range(3):
             near = (np.linalg.norm(now.pos, axis=1) < CROP) & (now.area > 0)
-            if near.sum() < 12:
+            if near.sum() < 12 or (near & last).sum() > 0.95 * near.sum():
                 break
+            last = near
             crop, scale, shift = unit(now.cropped(near))
             part = patches(crop, nodes)
             spots, sure = ask_both_sides(net, part)
@@ -140,7 +142,7 @@ def settle(graph: MeshGraph, template: np.ndarray, steps: int = 12, most: int = 
     if len(rows) < 12:
         return graph
     rows = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
-    tree = cKDTree(template * BY_NORMAL)
+    tree = KDTree(template * BY_NORMAL)
     size = np.sqrt(graph.area[rows] / graph.area[rows].mean())
     for step in range(steps):
         x, n = graph.pos[rows].astype(np.float64), graph.normal[rows].astype(np.float64)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
+from scipy.sparse import csr_matrix, diags
 from torch import Tensor
 
 from ptalker_blender.core.channels import MIRROR
@@ -17,7 +18,9 @@ from ptalker_blender.core.mesh.pose import Found, find_face, settle
 from ptalker_blender.core.model.mesh_encoder import GraphBatch, RigConfig, RigNet, batch
 
 ASSET = Path(__file__).resolve().parents[2] / "assets" / "rig.safetensors"
-STILL = 0.0015, 0.004  # displacements (face frame) that fade to nothing
+STILL = 0.0025, 0.006  # displacements (face frame) that fade to nothing
+MIDDLE, REACH, BEHIND = (0.0, -0.1, 0.35), (1.95, 1.45), (-0.95, -0.55)  # the face's region: distances, depths
+SOFT = 0.03  # how far along the surface the basis is averaged, face frame
 SMALLEST = 60  # vertices of a face
 UNSURE, MISFIT = 0.02, 0.6  # below this confidence, or above this residual, there is no face
 
@@ -80,10 +83,8 @@ class Rigger:
         """Which vertices [V] belong to the head: within reach of the face, and on some face of the mesh."""
         return (np.linalg.norm(graph.pos, axis=1) < self.config.reach) & (graph.area > 0)
 
-    def rig(
-        self, vertices: np.ndarray, faces: np.ndarray, progress: Progress = None, cancelled: Stop = None
-    ) -> np.ndarray:
-        """vertices [V, 3] (any unit, any pose), faces [F, 3|4] (-1 pads) -> basis [K, V, 3], mesh's own units and frame."""
+    def rig(self, vertices: np.ndarray, faces: np.ndarray, progress: Progress = None, cancelled: Stop = None) -> np.ndarray:
+        """vertices [V, 3] (any unit and pose), faces [F, 3|4] (-1 pads) -> basis [K, V, 3] in the same units and frame."""
         tell = progress or (lambda stage, fraction: None)
         tell("finding the face", 0.0)
         graph = self.find(vertices, faces, cancelled).graph
@@ -100,7 +101,7 @@ class Rigger:
         straight, flipped = sides
         mean = (straight + flipped[list(MIRROR)] * np.array([-1, 1, 1], np.float32)) / 2
         out = np.zeros((self.config.channels, len(graph.pos), 3), np.float32)
-        out[:, inside] = graph.frame.back(quiet(mean))
+        out[:, inside] = graph.frame.back(quiet(smooth(mean, part)) * region(part.pos)[:, None])
         tell("shaping the face", 1.0)
         return out
 
@@ -115,8 +116,31 @@ class Rigger:
         return torch.cat(parts, 1).numpy()
 
 
+def smooth(basis: np.ndarray, graph: MeshGraph, rounds: int = 6) -> np.ndarray:
+    """Average a basis [K, V, 3] with what lies within a few millimetres along the surface (never across a gap)."""
+    a, b = graph.edges
+    weight = np.exp(-(((graph.pos[a] - graph.pos[b]) ** 2).sum(1)) / SOFT**2)
+    total = 1 + np.bincount(a, weight, len(graph.pos))
+    step = csr_matrix((weight / total[a], (a, b)), shape=(len(total),) * 2, dtype=np.float32) + diags(1 / total)
+    flat = np.ascontiguousarray(basis.transpose(1, 0, 2).reshape(len(total), -1))
+    step = step.astype(np.float32)
+    for _ in range(rounds):
+        flat = step @ flat
+    return flat.reshape(len(total), -1, 3).transpose(1, 0, 2)
+
+
+def ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 at ``low``, 1 at ``high``, smooth between them."""
+    x = ((x - low) / (high - low)).clip(0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def region(pos: np.ndarray) -> np.ndarray:
+    """1 where a face may move, fading to 0 far from its middle and at the back of the head: pos [V, 3] -> [V]."""
+    return ramp(np.linalg.norm(pos - np.array(MIDDLE), axis=1), *REACH) * ramp(pos[:, 2], *BEHIND)
+
+
 def quiet(basis: np.ndarray) -> np.ndarray:
     """Displacements [K, V, 3] too small to see become nothing, without a step."""
     size = np.linalg.norm(basis, axis=-1, keepdims=True)
-    x = ((size - STILL[0]) / (STILL[1] - STILL[0])).clip(0, 1)
-    return basis * (x * x * (3 - 2 * x))
+    return basis * ramp(size, *STILL)

@@ -9,6 +9,7 @@ RigHead    g -> basis [V, K, 3]: attention over the points of a template face ca
 import itertools
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,8 +48,9 @@ class RigConfig:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, d: dict) -> "RigConfig":
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in d.items()})
+    def from_dict(cls, d: dict[str, Any]) -> "RigConfig":
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in d.items()}
+        return cls(**values)
 
 
 def point_features(pos: Tensor, normal: Tensor, edges: Tensor, boundary: Tensor) -> Tensor:
@@ -88,6 +90,18 @@ class GraphBlock(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
+class Stack(nn.ModuleList):
+    """Graph blocks one after another on the same edges."""
+
+    def __init__(self, count: int, dim: int, heads: int) -> None:
+        super().__init__(GraphBlock(dim, heads) for _ in range(count))
+
+    def forward(self, x: Tensor, edges: Tensor, attr: Tensor) -> Tensor:
+        for block in self:
+            x = block(x, edges, attr)
+        return x
+
+
 class TokenBlock(nn.Module):
     """Attention among all nodes and tokens of a graph: x [B, n, d]."""
 
@@ -111,7 +125,7 @@ class PoseNet(nn.Module):
         super().__init__()
         d = cfg.pose_hidden
         self.inp = nn.Sequential(nn.Linear(POINT_DIM, d), nn.GELU(), nn.Linear(d, d))
-        self.local = nn.ModuleList(GraphBlock(d, cfg.heads) for _ in range(3))
+        self.local = Stack(3, d, cfg.heads)
         self.tokens = nn.Parameter(torch.randn(1, d) * 0.1)
         self.wide = nn.ModuleList(TokenBlock(d, cfg.heads) for _ in range(cfg.pose_blocks))
         self.after = GraphBlock(d, cfg.heads)
@@ -124,8 +138,7 @@ class PoseNet(nn.Module):
         p, m = pos.flatten(0, 1), normal.flatten(0, 1)
         attr = edge_features(p, m, every, 0.2)
         x = self.inp(point_features(p, m, every, torch.zeros(b * n)))
-        for block in self.local:
-            x = block(x, every, attr)
+        x = self.local(x, every, attr)
         x = torch.cat([x.view(b, n, -1), self.tokens.expand(b, 1, -1)], 1)
         for block in self.wide:
             x = block(x)
@@ -177,15 +190,11 @@ class MeshEncoder(nn.Module):
         self.inp = nn.Sequential(nn.Linear(POINT_DIM, dims[0]), nn.GELU(), nn.Linear(dims[0], dims[0]))
         self.first = GraphBlock(dims[0], cfg.heads)
         self.into = nn.ModuleList(nn.Linear(a + 6, b) for a, b in itertools.pairwise(dims))
-        self.down = nn.ModuleList(
-            nn.ModuleList(GraphBlock(d, cfg.heads) for _ in range(n)) for d, n in zip(dims[1:], cfg.down, strict=True)
-        )
+        self.down = nn.ModuleList(Stack(n, d, cfg.heads) for d, n in zip(dims[1:], cfg.down, strict=True))
         self.tokens = nn.Parameter(torch.randn(cfg.tokens, dims[-1]) * 0.1)
         self.wide = nn.ModuleList(TokenBlock(dims[-1], cfg.heads) for _ in range(cfg.blocks))
         self.back = nn.ModuleList(nn.Linear(a + b + 3, a) for a, b in itertools.pairwise(dims))
-        self.up = nn.ModuleList(
-            nn.ModuleList(GraphBlock(d, cfg.heads) for _ in range(n)) for d, n in zip(dims[:-1], cfg.up, strict=True)
-        )
+        self.up = nn.ModuleList(Stack(n, d, cfg.heads) for d, n in zip(dims[:-1], cfg.up, strict=True))
         self.norm = nn.LayerNorm(dims[0])
 
     def forward(self, b: GraphBatch) -> Tensor:
@@ -200,8 +209,7 @@ class MeshEncoder(nn.Module):
             x = into(torch.cat([pooled, lv["pos"], lv["normal"]], 1))
             attrs.append(edge_features(lv["pos"], lv["normal"], lv["edges"], voxel))
             edges.append(lv["edges"])
-            for block in blocks:
-                x = block(x, edges[-1], attrs[-1])
+            x = blocks(x, edges[-1], attrs[-1])
             skips.append(x)
         x = torch.cat([x, self.tokens])[None]
         for block in self.wide:
@@ -212,13 +220,15 @@ class MeshEncoder(nn.Module):
             lifted = sum(x[lv["near"][:, j]] * lv["weight"][:, j, None] for j in range(4))
             offset = (fine - lv["pos"][lv["own"]]) / cfg.voxels[i]
             x = self.back[i](torch.cat([skips[i], lifted, offset.clamp(-3, 3)], 1))
-            for block in self.up[i]:
-                x = block(x, edges[i], attrs[i])
+            x = self.up[i](x, edges[i], attrs[i])
         return self.norm(x)
 
 
 class RigHead(nn.Module):
-    """g [V, h], pos, normal [V, 3] -> basis [V, K, 3] in the face frame, and the logits [V, M + nulls] of the template points."""
+    """g [V, h], pos, normal [V, 3] -> basis [V, K, 3] in the face frame, logits [V, M + nulls] of the template points."""
+
+    template: Tensor
+    place: Tensor
 
     def __init__(self, cfg: RigConfig) -> None:
         super().__init__()
@@ -229,9 +239,10 @@ class RigHead(nn.Module):
         self.register_buffer("place", torch.zeros(cfg.template, 6))  # their positions and normals
         self.near = nn.Parameter(torch.tensor([math.log(150.0), math.log(3.0)]))  # how much place and normal count
         self.source = nn.Embedding(cfg.sources, h)
-        self.turn = nn.Sequential(nn.Linear(h, h), nn.GELU(), nn.Linear(h, 9))
-        self.rest = nn.Sequential(nn.Linear(h, 2 * h), nn.GELU(), nn.Linear(2 * h, cfg.channels * 3))
-        for last in (self.turn[-1], self.rest[-1]):
+        last_turn, last_rest = nn.Linear(h, 9), nn.Linear(2 * h, cfg.channels * 3)
+        self.turn = nn.Sequential(nn.Linear(h, h), nn.GELU(), last_turn)
+        self.rest = nn.Sequential(nn.Linear(h, 2 * h), nn.GELU(), last_rest)
+        for last in (last_turn, last_rest):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 

@@ -1,8 +1,8 @@
 """Train the mesh encoder and the rig head.
 
 ``python -m ptalker_blender.core.train.rig --data DIR --heads DIR --out FILE [--minutes M]``
---data: the corpus folder (heads/ict_facekit.npz in it); --heads: the folder that ``rig_anny`` wrote. An existing FILE is
-continued. Pose is trained by ``train.rig_pose``; ``train.rig_pack`` joins both into the shipped checkpoint.
+--data: the corpus folder (heads/ict_facekit.npz in it); --heads: the folder that ``rig_anny`` wrote. An existing FILE
+is continued. Pose is trained by ``train.rig_pose``; ``train.rig_pack`` joins both into the shipped checkpoint.
 """
 
 import argparse
@@ -115,7 +115,7 @@ def train(data: Path, extra: Path, out: Path, cfg: RigConfig, tc: TrainConfig) -
                     pool[int(rng.integers(len(pool)))] = heads.sample(rng)
                 s = pool[int(rng.integers(len(pool)))]
             terms = losses(tc, s, encoder, head, size)
-            loss = sum(terms.values()) / tc.accumulate
+            loss = torch.stack(list(terms.values())).sum() / tc.accumulate
             loss.backward()
             for k, v in terms.items():
                 n, mean = seen.get(k, (0, 0.0))

@@ -24,8 +24,8 @@ def phenotype(rng: np.random.Generator) -> dict[str, torch.Tensor]:
     return {k: torch.tensor([float(v)]) for k, v in sliders.items()}
 
 
-def make(topology: str, count: int, seed: int) -> dict[str, np.ndarray]:
-    """``count`` random people on one of anny's topologies."""
+def make(topology: str, count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Faces, vertices [N, V, 3] and basis [N, K, V, 3] of ``count`` random people on one of anny's topologies."""
     import anny
 
     rig = {"rig": "makehuman-head"} if topology == "head" else {}
@@ -44,7 +44,7 @@ def make(topology: str, count: int, seed: int) -> dict[str, np.ndarray]:
         vertices.append(neutral)
         basis.append(np.stack([posed(n) - neutral for n in CHANNELS]).astype(np.float16))
     faces = np.asarray(model.faces).astype(np.int64)
-    return {"faces": faces, "vertices": np.stack(vertices), "basis": np.stack(basis)}
+    return faces, np.stack(vertices), np.stack(basis)
 
 
 def main() -> None:
@@ -58,7 +58,8 @@ def main() -> None:
     for i, (topology, count) in enumerate(IDENTITIES.items()):
         file = args.out / f"anny_{topology}.npz"
         if not file.exists():
-            np.savez(file, **make(topology, max(1, round(count * args.share)), args.seed + i))
+            faces, vertices, basis = make(topology, max(1, round(count * args.share)), args.seed + i)
+            np.savez(file, faces=faces, vertices=vertices, basis=basis)
         print(file, flush=True)
 
 

@@ -1,9 +1,11 @@
-"""Measure the rig on heads it was not trained on: ``python -m ptalker_blender.core.train.rig_eval --data DIR --heads DIR
-[--rig FILE] [--out JSON]``. --heads: people made by ``rig_anny`` with another seed than the training's.
+"""Measure the rig on heads it was not trained on.
+
+``python -m ptalker_blender.core.train.rig_eval --data DIR --heads DIR [--rig FILE] [--out JSON]``
+--heads: people made by ``rig_anny`` with another seed than the training's.
 
 For each channel, over the vertices that the true shape moves by more than 5 % of its largest displacement: the mean
-cosine between predicted and true displacement, and the ratio of their summed lengths. For the lips of ICT's neutral head:
-how much each channel opens the mouth (millimetres), predicted and true.
+cosine between predicted and true displacement, and the ratio of their summed lengths. For the lips of ICT's neutral
+head: how much each channel opens the mouth (millimetres), predicted and true.
 """
 
 import argparse
@@ -19,8 +21,10 @@ from ptalker_blender.core.mesh.rig import Rigger
 from ptalker_blender.core.train.rig_pool import FINE
 from ptalker_blender.core.train.rig_topology import paired, subdivided, triangles
 
-SPEECH = ("jawOpen mouthFunnel mouthPucker mouthSmileLeft mouthSmileRight mouthLowerDownLeft mouthLowerDownRight "
-          "mouthUpperUpLeft mouthUpperUpRight mouthStretchLeft mouthStretchRight eyeBlinkLeft eyeBlinkRight").split()  # fmt: skip
+SPEECH = (
+    "jawOpen mouthFunnel mouthPucker mouthSmileLeft mouthSmileRight mouthLowerDownLeft mouthLowerDownRight "
+    "mouthUpperUpLeft mouthUpperUpRight mouthStretchLeft mouthStretchRight eyeBlinkLeft eyeBlinkRight"
+).split()
 TO_Z_UP = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)  # y up, +z out -> z up, looking to -y
 
 
@@ -70,9 +74,7 @@ def cases(data: Path, heads: Path, people: int, seed: int):
     true = z["arkit"].astype(np.float32)
     yield "ICT neutral", z["neutral"], faces, true
     for i in range(people):
-        v = z["neutral"] + np.tensordot(
-            rng.normal(size=100).astype(np.float32) * 0.7, z["identity"].astype(np.float32), 1
-        )
+        v = z["neutral"] + np.tensordot(rng.normal(size=100).astype(np.float32) * 0.7, z["identity"].astype(np.float32), 1)
         yield "ICT people", v, faces, true
         if i:
             continue

@@ -1,14 +1,14 @@
 """Heads with known shapes for the rig's training: ICT-FaceKit identities and anny people, on many topologies.
 
 A topology picks vertices of its source (``pick`` [n, 2]: each new vertex is the mean of two), so identities, shapes and
-template labels of the source carry over by indexing. Everything is in the canonical frame (ICT's neutral head, 10 cm = 1).
+template labels of the source carry over by indexing. Everything is in the canonical frame (ICT's neutral, 10 cm = 1).
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from ptalker_blender.core.channels import CHANNELS, INDEX, MIRROR
 from ptalker_blender.core.mesh.graph import build_graph, normals
@@ -16,20 +16,20 @@ from ptalker_blender.core.mesh.pose import umeyama
 
 CENTRE, UNIT = np.array([0.0, 0.0, 5.0]), 10.0  # canonical = (ICT - CENTRE) / UNIT
 ALIGN = (
-    "jawOpen mouthFunnel mouthPucker mouthSmileLeft mouthSmileRight mouthDimpleLeft mouthDimpleRight mouthRollLower "
-    "mouthRollUpper mouthShrugUpper mouthLowerDownLeft mouthLowerDownRight mouthUpperUpLeft mouthUpperUpRight "
-    "eyeWideLeft eyeWideRight eyeSquintLeft eyeSquintRight browOuterUpLeft browOuterUpRight cheekPuff"
+    "jawOpen mouthFunnel mouthPucker mouthSmileLeft mouthSmileRight mouthDimpleLeft mouthDimpleRight "
+    "mouthRollLower mouthRollUpper mouthShrugUpper mouthLowerDownLeft mouthLowerDownRight mouthUpperUpLeft "
+    "mouthUpperUpRight eyeWideLeft eyeWideRight eyeSquintLeft eyeSquintRight browOuterUpLeft browOuterUpRight cheekPuff"
 ).split()
 
 
 @dataclass(frozen=True)
 class Source:
-    """Heads that share vertices. ``basis`` [1 or N, K, V, 3]; ``near``/``weight`` [V, 4]: template points (-1 unknown)."""
+    """Heads that share vertices. ``near``/``weight`` [V, 4]: the template points that a vertex lies between."""
 
     number: int  # 0 ICT, 1 anny
     vertices: np.ndarray  # [N, V, 3]
     modes: np.ndarray | None  # [100, V, 3]
-    basis: np.ndarray
+    basis: np.ndarray  # [1 or N, K, V, 3]
     faces: np.ndarray
     near: np.ndarray
     weight: np.ndarray
@@ -70,9 +70,7 @@ def ict(file: Path, points: int) -> tuple[Source, tuple[np.ndarray, np.ndarray, 
     basis = z["arkit"].astype(np.float32) / UNIT
     near, weight, chosen = template(neutral, faces, basis, points)
     mirror = mirror_map(neutral, basis)
-    source = Source(
-        0, neutral[None], z["identity"].astype(np.float32) / UNIT, basis[None], faces, near, weight, neutral, mirror
-    )
+    source = Source(0, neutral[None], z["identity"].astype(np.float32) / UNIT, basis[None], faces, near, weight, neutral, mirror)
     normal = normals(neutral.astype(np.float64), faces)[0]
     place = np.concatenate([neutral, normal], 1)[chosen].astype(np.float32)
     shapes = basis[:, chosen].transpose(1, 0, 2).reshape(points, -1)
@@ -100,7 +98,7 @@ def soft_labels(feature: np.ndarray, points: np.ndarray, penalty: np.ndarray | f
 
 
 def template(vertices: np.ndarray, faces: np.ndarray, basis: np.ndarray, points: int):
-    """Choose template points (farthest points in position and action) and say which of them each vertex lies between."""
+    """Choose template points (farthest points in position and action); which of them each vertex lies between."""
     graph = build_graph(vertices, faces)
     moved = np.linalg.norm(basis, axis=-1)
     share = moved / moved.max(1, keepdims=True).clip(1e-6)
@@ -127,8 +125,8 @@ def mirror_map(vertices: np.ndarray, basis: np.ndarray) -> np.ndarray:
 
 
 def nearest(vertices: np.ndarray, at: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Of the 8 vertices nearest to each position ``at``, the one whose row of ``here`` is most like that of ``there``."""
-    near = cKDTree(vertices).query(at, k=8)[1]
+    """Of the 8 vertices nearest to each position ``at``, the one whose row of ``here`` is most like ``there``'s."""
+    near = np.asarray(KDTree(vertices).query(at, k=8)[1])
     cost = np.stack([((here[near[:, j]] - there) ** 2).sum(1) for j in range(8)], 1)
     return near[np.arange(len(at)), cost.argmin(1)]
 
@@ -141,7 +139,7 @@ def centroids(vertices: np.ndarray, faces: np.ndarray, basis: np.ndarray) -> np.
 
 def anny(file: Path, reference: np.ndarray, points: np.ndarray) -> Source:
     """anny people, each put into the canonical frame where its channels act where ICT's do (``reference`` [A, 3]).
-    ``points`` [M, D]: the template points' ``semantics``, by which anny's vertices are labelled; M means none of them."""
+    ``points`` [M, D]: the template points' ``semantics``, by which anny's vertices are labelled; M means none."""
     z = np.load(file)
     faces, vertices, basis = z["faces"].astype(np.int64), z["vertices"].copy(), z["basis"].astype(np.float32)
     used = np.zeros(vertices.shape[1], bool)

@@ -1,5 +1,7 @@
-"""Join the trained parts into the shipped checkpoint: ``python -m ptalker_blender.core.train.rig_pack --net FILE --pose FILE
---out FILE [--figures JSON]``. Weights are stored as 16-bit floats; the configuration and the figures as metadata."""
+"""Join the trained parts into the shipped checkpoint.
+
+``python -m ptalker_blender.core.train.rig_pack --net FILE --pose FILE --out FILE [--figures JSON]``
+Weights are stored as 16-bit floats; the configuration and the figures as metadata."""
 
 import argparse
 import json
@@ -30,9 +32,7 @@ def main() -> None:
     if a.figures:
         meta["figures"] = a.figures.read_text()
     save_file({k: v.to(torch.float16).contiguous() for k, v in state.items()}, a.out, meta)
-    print(
-        f"{a.out.name}: {sum(v.numel() for v in state.values()) / 1e6:.2f} M numbers, {a.out.stat().st_size / 1e6:.1f} MB"
-    )
+    print(f"{a.out.name}: {sum(v.numel() for v in state.values()) / 1e6:.2f} M numbers, {a.out.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

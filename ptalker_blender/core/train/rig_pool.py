@@ -15,9 +15,11 @@ from ptalker_blender.core.model.mesh_encoder import GraphBatch, RigConfig, batch
 from ptalker_blender.core.train.rig_heads import Head, anny, centroids, ict
 from ptalker_blender.core.train.rig_topology import Topology, framed, head, topology, warp
 
-FINE = ("mouthClose mouthFunnel mouthPucker mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper mouthPressLeft "
-        "mouthPressRight mouthLowerDownLeft mouthLowerDownRight mouthUpperUpLeft mouthUpperUpRight eyeBlinkLeft "
-        "eyeBlinkRight eyeSquintLeft eyeSquintRight eyeWideLeft eyeWideRight").split()  # fmt: skip
+FINE = (
+    "mouthClose mouthFunnel mouthPucker mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper "
+    "mouthPressLeft mouthPressRight mouthLowerDownLeft mouthLowerDownRight mouthUpperUpLeft mouthUpperUpRight "
+    "eyeBlinkLeft eyeBlinkRight eyeSquintLeft eyeSquintRight eyeWideLeft eyeWideRight"
+).split()
 
 
 @dataclass
@@ -51,8 +53,8 @@ class Heads:
     """All topologies, and random heads on them."""
 
     def __init__(self, data: Path, extra: Path, cfg: RigConfig, seed: int, small: int, log=print) -> None:
-        """``data``: the folder with heads/ict_facekit.npz. ``extra``: the folder that rig_anny wrote. ``small``: how many
-        decimated topologies of each part."""
+        """``data``: the folder with heads/ict_facekit.npz. ``extra``: the folder that rig_anny wrote. ``small``: how
+        many decimated topologies of each part."""
         rng = np.random.default_rng(seed)
         self.cfg = cfg
         source, self.template, z = ict(data / "heads" / "ict_facekit.npz", cfg.template)

@@ -58,7 +58,7 @@ def sample(heads: Heads, rng: np.random.Generator) -> PoseSample:
         middle = rng.normal(size=3) * 0.25
         keep &= np.linalg.norm(h.place - middle, axis=1) < rng.uniform(1.4, 3.0)
     graph = unit(graph.cropped(keep))[0]
-    q = Rotation.random(random_state=int(rng.integers(2**31))).as_matrix()  # patches must not know what is upright
+    q = Rotation.random(rng=rng).as_matrix()  # patches must not know what is upright
     level = patches(graph.moved(q, 1.0, np.zeros(3)), int(rng.uniform(180, 380)))
     size = np.bincount(level.own, graph.area, len(level.pos)) + 1e-12
     place = np.stack([np.bincount(level.own, graph.area * h.place[keep][:, i], len(size)) for i in range(3)], 1)
@@ -74,12 +74,10 @@ def sample(heads: Heads, rng: np.random.Generator) -> PoseSample:
 def poses(tc: PoseTrainConfig, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Four rotations [4, 3, 3] and whether each [4] is near upright."""
     spin = rng.normal(size=(3, 3))
-    spin *= (np.deg2rad(tc.near) * np.array([0.25, 0.7, 1.0]) * rng.uniform(size=3) / np.linalg.norm(spin, axis=1))[
-        :, None
-    ]
-    wrong = Rotation.random(random_state=int(rng.integers(2**31)))
+    spin *= (np.deg2rad(tc.near) * np.array([0.25, 0.7, 1.0]) * rng.uniform(size=3) / np.linalg.norm(spin, axis=1))[:, None]
+    wrong = Rotation.random(rng=rng)
     while np.rad2deg(wrong.magnitude()) < tc.wrong:
-        wrong = Rotation.random(random_state=int(rng.integers(2**31)))
+        wrong = Rotation.random(rng=rng)
     matrices = np.concatenate([Rotation.from_rotvec(spin).as_matrix(), wrong.as_matrix()[None]])
     return matrices.astype(np.float32), np.array([1, 1, 1, 0], np.float32)
 
@@ -106,9 +104,7 @@ def train(data: Path, extra: Path, out: Path, cfg: RigConfig, tc: PoseTrainConfi
         matrices, upright = (torch.from_numpy(m) for m in poses(tc, rng))
         side = torch.tensor([1.0 if rng.uniform() < 0.5 else -1.0, 1.0, 1.0])
         size = float(np.exp(rng.normal() * 0.1))
-        place, score = net(
-            s.pos * side * size @ matrices.transpose(1, 2), s.normal * side @ matrices.transpose(1, 2), s.edges
-        )
+        place, score = net(s.pos * side * size @ matrices.transpose(1, 2), s.normal * side @ matrices.transpose(1, 2), s.edges)
         weight = torch.from_numpy(face_weight(s.place.numpy()).astype(np.float32)) + 0.05
         off = torch.sqrt(((place[upright > 0] - s.place * side) ** 2).sum(-1) + 1e-3)
         where = (off * weight).sum(1).mean() / weight.sum()

@@ -55,10 +55,8 @@ def subdivided(pick: np.ndarray, tri: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.concatenate([pick, mids]), new
 
 
-def topology(
-    source: Source, keep: np.ndarray, count: int | None, rng: np.random.Generator, split: bool = False
-) -> Topology:
-    """The faces on vertices ``keep`` [V], decimated to about ``count`` vertices; ``split`` subdivides once after that."""
+def topology(source: Source, keep: np.ndarray, count: int | None, rng: np.random.Generator, split: bool = False) -> Topology:
+    """The faces on vertices ``keep`` [V], decimated to about ``count`` vertices; ``split`` then subdivides once."""
     faces = source.faces[(keep[source.faces] | (source.faces < 0)).all(1)]
     old = np.unique(faces[faces >= 0])
     number = np.full(len(keep), -1)
@@ -101,7 +99,7 @@ def head(topology: Topology, rng: np.random.Generator, plain: bool = False) -> H
 
 
 def warp(h: Head, rng: np.random.Generator, strength: float, shapes: bool = True) -> Head:
-    """A smooth random change of the head's proportions; ``strength`` 0 none, 1 cartoon. The basis follows by its Jacobian."""
+    """A smooth random change of proportions; ``strength`` 0 none, 1 cartoon. The basis follows by the Jacobian."""
     x = h.vertices.astype(np.float64)
     jac = np.tile(np.eye(3), (len(x), 1, 1))
 
