@@ -116,7 +116,6 @@ class Tour:
         if self.plain:
             self.check("and shape keys", done and done["keys"] > 20)
         self.rest()
-        self.panel("panel_done")
 
     def play(self) -> None:
         self.desk.key("space", self.desk.at(VIEW, 200, 300))
@@ -153,13 +152,15 @@ class Tour:
         self.check(f"scrubbing opens the mouth: {self.desk.state()['jaw']:.2f}", self.desk.state()["jaw"] > 0.2)
         self.rest()
         self.desk.shot("window")
+        self.panel("panel_done")
 
     def grey(self) -> None:
         place = self.desk.at(STRIPS, 300, -60)
         self.desk.key("h", place)
         muted = self.desk.wait(lambda s: s["muted"], 20)
         self.check("H mutes the strip", muted)
-        self.desk.move(self.desk.at(SIDEBAR, 100, -60))  # Blender draws the panel again when the mouse comes there
+        self.desk.move(self.desk.at(SIDEBAR, *BUTTON[SIDEBAR]))  # Blender draws the panel again when the mouse comes
+        self.desk.settle()
         self.rest()
         self.panel("panel_greyed")
         state = self.press(wanted=lambda s: True)

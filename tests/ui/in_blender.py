@@ -65,6 +65,7 @@ def lay_out() -> None:
     timeline = area_of("DOPESHEET_EDITOR")
     timeline.ui_type = "SEQUENCE_EDITOR"
     timeline.spaces[0].show_region_ui = False
+    timeline.spaces[0].timeline_overlay.show_strip_source = False
     area_of("PROPERTIES").spaces[0].context = "DATA"
 
 
