@@ -74,10 +74,9 @@ def build_scene(
     make.add_camera(scene, head)
     make.add_lights(scene)
     make.look(scene, pixels)
-    try:
-        strip = make.add_sound(scene, audio)
-    except RuntimeError as error:
-        raise DemoError(f"Blender cannot read the sound {audio}.") from error
+    strip = make.add_sound(scene, audio)
+    if strip.sound.samplerate == 0:  # Blender makes a strip of anything
+        raise DemoError(f"{audio} cannot be read as sound.")
     strip.sound.pack()
     scene.sync_mode = "AUDIO_SYNC"
     scene.sequence_editor.active_strip = strip

@@ -27,7 +27,8 @@ def empty_scene(fps: float) -> bpy.types.Scene:
 def material(name: str) -> bpy.types.Material:
     """A material that shows the mesh's colour attribute."""
     result = bpy.data.materials.new(f"Demo {name}")
-    result.use_nodes = True
+    if result.node_tree is None:  # 5.0 and later give every material its nodes
+        result.use_nodes = True
     nodes, links = result.node_tree.nodes, result.node_tree.links
     shader = next(node for node in nodes if node.type == "BSDF_PRINCIPLED")
     attribute = nodes.new("ShaderNodeAttribute")

@@ -72,6 +72,12 @@ def test_the_head_speaks(scene: bpy.types.Scene, tmp_path: Path, with_keys: bool
     assert np.std(np.array(image.pixels[:])) > 0.05, "it is not empty"
 
 
+@pytest.mark.skipif(not helpers.HAS_AUDIO, reason="this build of Blender has no sound")
+def test_a_file_without_sound_is_one_sentence(scene: bpy.types.Scene) -> None:
+    with pytest.raises(run.DemoError, match="cannot be read as sound"):
+        run.build_scene(ROOT / "README.md", False, pixels=96)
+
+
 def test_a_missing_sound_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(run.DemoError, match="no file"):
         run.main(["--audio", str(tmp_path / "none.wav"), "--out", str(tmp_path)])
