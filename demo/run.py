@@ -33,7 +33,7 @@ class DemoError(Exception):
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="ptalker demo", description=__doc__.split("\n\n")[1])
+    parser = argparse.ArgumentParser(prog="ptalker demo", description=__doc__)
     parser.add_argument("--audio", type=Path, default=SPEECH / "demo.ogg", help="speech: wav, flac, ogg, mp3")
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo", help="folder for the results")
     parser.add_argument(

@@ -29,7 +29,9 @@ def material(name: str) -> bpy.types.Material:
     result = bpy.data.materials.new(f"Demo {name}")
     if result.node_tree is None:  # 5.0 and later give every material its nodes
         result.use_nodes = True
-    nodes, links = result.node_tree.nodes, result.node_tree.links
+    tree = result.node_tree
+    assert tree is not None
+    nodes, links = tree.nodes, tree.links
     shader = next(node for node in nodes if node.type == "BSDF_PRINCIPLED")
     attribute = nodes.new("ShaderNodeAttribute")
     attribute.attribute_name = "Color"
