@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 SPEECH = ROOT / "demo" / "speech"
 FPS = 25.0
 PIXELS = 448
+RESULTS = ("lipsync.mp4", "lipsync.blend", "contact.png")
 EXTENSION = "bl_ext.user_default.ptalker_blender"
 
 
@@ -120,6 +121,8 @@ def main(argv: list[str]) -> int:
         raise DemoError("The extension is not built: run the demo as 'python3.11 ptalker demo'.")
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
+    for name in RESULTS:  # nobody shall take an earlier run's film for this one's
+        (out / name).unlink(missing_ok=True)
     audio = options.audio.resolve()
     os.chdir(out)  # away from the repository's own ptalker_blender: what is shown is the installed zip
     # Blender's settings of this run only: the user's own Blender is not touched.
@@ -141,7 +144,7 @@ def main(argv: list[str]) -> int:
     finally:
         shutil.rmtree(user, ignore_errors=True)
     print("\nOpen these:")
-    for name in ("lipsync.mp4", "lipsync.blend", "contact.png"):
+    for name in RESULTS:
         print(f"  {out / name}")
     return 0
 
