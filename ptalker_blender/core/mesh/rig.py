@@ -50,7 +50,9 @@ class Rigger:
 
     def info(self) -> dict:
         """The configuration and the figures that were measured when the checkpoint was packed."""
-        return {"config": self.config.to_dict(), "figures": json.loads(self.meta.get("figures", "{}"))}
+        # A figure that could not be measured is NaN in the file, which JSON messages cannot carry.
+        figures = json.loads(self.meta.get("figures", "{}"), parse_constant=lambda _: None)
+        return {"config": self.config.to_dict(), "figures": figures}
 
     def find(self, vertices: np.ndarray, faces: np.ndarray, cancelled: Stop = None) -> Found:
         """The mesh's graph in the face frame. PTalkerError ``face_not_found`` where there is none."""
