@@ -155,3 +155,11 @@ def add_shape_key(obj: bpy.types.Object, name: str) -> bpy.types.ShapeKey:
     key = obj.shape_key_add(name=name, from_mix=False)
     key.value = 0.0
     return key
+
+
+def remove_scene(scene: bpy.types.Scene) -> None:
+    """``scenes.remove`` crashes (seen on 4.3) where the context has no window, as in "blender -c"."""
+    if bpy.context.window is None:
+        bpy.data.batch_remove([scene])
+    else:
+        bpy.data.scenes.remove(scene)

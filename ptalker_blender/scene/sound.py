@@ -136,7 +136,7 @@ def mix_down(scene: bpy.types.Scene, strip_name: str, begin: int, end: int, wav:
         # way is then the only one.
         return False
     finally:
-        bpy.data.scenes.remove(copy)
+        compat.remove_scene(copy)
     # One build of Blender says FINISHED and writes nothing.
     return wav.is_file() and wav.stat().st_size > 44
 

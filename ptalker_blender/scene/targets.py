@@ -34,7 +34,8 @@ class Target:
 def mesh_objects(context: bpy.types.Context) -> list[bpy.types.Object]:
     """All selected mesh objects, the active one first; the active one alone where none is selected."""
     active = context.view_layer.objects.active
-    chosen = [obj for obj in context.selected_objects if obj.type == "MESH"]
+    # Not context.selected_objects: a context without a window, as of "blender -c", has none.
+    chosen = [obj for obj in context.view_layer.objects.selected if obj.type == "MESH"]
     if active is not None and active.type == "MESH":
         chosen = [active, *(obj for obj in chosen if obj != active)] if active in chosen or not chosen else chosen
     unique = {obj.data.as_pointer(): obj for obj in reversed(chosen)}  # objects may share a mesh
