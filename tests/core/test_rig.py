@@ -97,11 +97,12 @@ def test_shuffled_vertices_and_triangles(rigger: Rigger, basis: np.ndarray, mesh
     assert np.mean(cosine(rigger.rig(mesh[0], tri), basis)[:-1]) > 0.9
 
 
-def test_a_far_object_in_the_mesh_stays_still(rigger: Rigger, mesh: Mesh):
+def test_a_far_object_in_the_mesh_stays_still(rigger: Rigger, basis: np.ndarray, mesh: Mesh):
     box = np.random.default_rng(0).normal(size=(30, 3)) * 0.05 + [0, 0, -1.0]
     faces = np.concatenate([mesh[1], np.array([[i, i + 1, i + 2, -1] for i in range(28)]) + len(mesh[0])])
     other = rigger.rig(np.concatenate([mesh[0], box]), faces)
     assert np.abs(other[:, -30:]).max() == 0
+    assert np.mean(cosine(other[:, :-30], basis)[:-1]) > 0.95
 
 
 def test_encode_and_pool(rigger: Rigger, mesh: Mesh):

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from ptalker_blender.core.mesh.graph import Level, MeshGraph, cells, coarsen
 
 CROP = 2.2  # what lies farther than this from the origin of the face frame does not help to find the face
+SURE = 0.9  # above this confidence the whole mesh is taken as it is
 FAR = 3.0  # canonical positions beyond this are drawn in to it
 BY_NORMAL = np.array([1.0, 1.0, 1.0, 0.15, 0.15, 0.15])  # how much normals count in matching the template
 
@@ -99,12 +100,23 @@ def fit(level: Level, place: np.ndarray) -> tuple[np.ndarray, float, np.ndarray,
     return r, s, t, rms
 
 
-def find_face(
-    net: torch.nn.Module, graph: MeshGraph, nodes: int, check: Callable[[], None] = lambda: None, keep: int = 2
+def find_face(net: torch.nn.Module, graph: MeshGraph, nodes: int, check: Callable[[], None] = lambda: None) -> Found:
+    """The face on the whole mesh; where that is unsure, also on its largest island alone, and the better of the two."""
+    found = search(net, graph, graph.area > 0, nodes, check)
+    largest = (graph.island == np.bincount(graph.island).argmax()) & (graph.area > 0)
+    if found.confidence > SURE or largest.sum() < 12:
+        return found
+    alone = search(net, graph, largest, nodes, check)
+    return max(found, alone, key=lambda f: f.confidence - f.residual)
+
+
+def search(
+    net: torch.nn.Module, graph: MeshGraph, among: np.ndarray, nodes: int, check: Callable[[], None], keep: int = 2
 ) -> Found:
-    """Try the mesh in 24 poses, follow the ``keep`` best through crops round the face, return the best."""
-    used = graph.cropped(graph.area > 0)
-    level = patches(used, nodes // 2)
+    """Try the vertices ``among`` [V] in 24 poses, follow the ``keep`` best through crops round the face, return the
+    best."""
+    used = unit(graph.cropped(among))
+    level = patches(used[0], nodes // 2)
     rotations = turns()
     place, score = ask(net, level, rotations)
     best: Found | None = None
@@ -112,10 +124,11 @@ def find_face(
         check()
         start = Level(**{**vars(level), "pos": (level.pos @ rotations[i].T).astype(np.float32)})
         r, s, t, rms = fit(start, place[i])
-        now, sure = graph.moved(r @ rotations[i], s, t), float(score[i])
+        now = graph.moved(np.eye(3), used[1], used[2]).moved(r @ rotations[i], s, t)
+        sure = float(score[i])
         last = np.zeros(len(graph.pos), bool)
         for _ in range(3):
-            near = (np.linalg.norm(now.pos, axis=1) < CROP) & (now.area > 0)
+            near = (np.linalg.norm(now.pos, axis=1) < CROP) & among
             if near.sum() < 12 or (near & last).sum() > 0.95 * near.sum():
                 break
             last = near
