@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,21 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def check_sums(folder: Path) -> None:
+    """Compare the weights with SHA256SUMS, where the folder has one.
+
+    Raises PTalkerError("checkpoint_missing" | "checkpoint_broken").
+    """
+    sums = folder / "SHA256SUMS"
+    for line in sums.read_text("utf-8").splitlines() if sums.is_file() else []:
+        wanted, name = line.split(maxsplit=1)
+        if not (folder / name).is_file():
+            raise PTalkerError("checkpoint_missing", f"The model file '{name}' is not there.", "Install the extension again.")
+        with (folder / name).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != wanted:
+                raise PTalkerError("checkpoint_broken", f"The model file '{name}' is damaged.", "Install the extension again.")
+
+
 class PTalker:
     """The loaded model. Not safe for two threads at once; one job at a time."""
 
@@ -54,9 +70,10 @@ class PTalker:
         """
         folder = folder or ASSETS
         where = pick_device(device)
+        check_sums(folder)
         network, card = Network.load(folder / "ptalker.safetensors")
         speech = SpeechEncoder.from_folder(folder / "speech_encoder")
-        rigger = Rigger.load(folder / "rig.safetensors", device=str(where))
+        rigger = Rigger.load(folder / "rig.safetensors")  # once per mesh: the CPU will do
         return cls(network.to(where), speech.to(where), rigger, card, where)
 
     @torch.inference_mode()
