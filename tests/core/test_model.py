@@ -65,9 +65,9 @@ def test_halo_covers_all_that_a_frame_hears(net: PTalker) -> None:
 
 def test_frame_rates_share_instants(net: PTalker) -> None:
     features, style = torch.randn(1, 200, 16), torch.randn(1, 8)
-    net.decoder.blocks[0].self_attention.out.weight.data.zero_()  # other frames' density is what may differ
-    for block in net.decoder.blocks[1:]:
-        block.self_attention.out.weight.data.zero_()
+    for name, parameter in net.named_parameters():
+        if "self_attention.out.weight" in name:
+            parameter.data.zero_()  # how dense other frames are is what may differ
     slow = net(features, times(200, 50), style, times(100, 25))
     fast = net(features, times(200, 50), style, times(200, 50))
     assert torch.allclose(slow, fast[:, ::2], atol=1e-4)

@@ -221,7 +221,7 @@ def long_speech(folder: Path, times: int) -> Path:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--zip", type=Path, required=True, help="the built extension")
     parser.add_argument("--out", type=Path, required=True, help="where the pictures go")
     parser.add_argument("--head", choices=("plain", "keys"), default="plain", help="plain: PTalker makes the shape keys")
