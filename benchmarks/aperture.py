@@ -4,7 +4,8 @@
 Aperture = distance of the middle inner-lip vertices of the ICT neutral head, from the whole runtime (audio in,
 weights out). Real: GRID dev tracks. Teacher: synthetic dev sentences and real studio prompts (``speech_real``, real
 voices, open vocabulary; their phones are recognised, so a perfect model stays below 1). r is pooled after each clip's
-mean is removed; lag is the shift of ours with the best r.
+mean is removed; lag is the shift of ours with the best r. Closures are counted by distance, and by height alone (tracks
+know little of depth).
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def main() -> None:
     train = [c for c in train if np.isfinite(fits.gap[Path(c.path).stem]).all()][::3]
     heard = [model.speech.encode(sf.read(args.data / c.path, dtype="float32")[0]) for c in train]
     ridge = Ridge(heard, [fits.gap[Path(c.path).stem] for c in train], FPS)
-    ours, floor, meet, spent, seconds = defaultdict(list), defaultdict(list), defaultdict(lambda: [0, 0]), 0.0, 0.0
+    ours, floor, meet, spent, seconds = defaultdict(list), defaultdict(list), defaultdict(lambda: [0, 0, 0]), 0.0, 0.0
     for group, audio, y, phones in clips_of(args.data, fits, truth_gap, args.most):
         began = time.perf_counter()
         z = model.generate(audio, FPS, style=args.style)
@@ -117,12 +118,14 @@ def main() -> None:
         n = min(len(d), len(y))
         ours[group].append((d[:n], y[:n]))
         floor[group].append((ridge.predict(model.speech.encode(audio), n, FPS), y[:n]))
-        for k, v in enumerate(closed(d, phones)):
+        height = gap(torch.from_numpy(z)).clamp(min=0).numpy()
+        for k, v in enumerate((*closed(d, phones), closed(height, phones)[0])):
             meet[group][k] += v
     table = {
         g: {
             "clips": len(p), "r": round(pooled_r(p), 3), "ridge": round(pooled_r(floor[g]), 3),
             "lag_ms": best_lag(p), "closed": round(meet[g][0] / max(1, meet[g][1]), 3),
+            "closed_height": round(meet[g][2] / max(1, meet[g][1]), 3),
         }
         for g, p in ours.items()
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tomllib
 import zipfile
@@ -23,7 +24,7 @@ def build() -> Path:
     manifest = tomllib.loads(MANIFEST.read_text(encoding="utf-8"))
     target = ROOT / "dist" / f"{manifest['id']}-{manifest['version']}.zip"
     target.parent.mkdir(exist_ok=True)
-    temporary = target.with_suffix(".part")
+    temporary = target.with_suffix(f".{os.getpid()}.part")  # two builds at once keep apart
     with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in package_files():
             info = zipfile.ZipInfo(path.relative_to(PACKAGE).as_posix(), _TIME)

@@ -99,6 +99,13 @@ def clip_from_strip(scene: bpy.types.Scene, strip: Any, folder: Path) -> Clip:
     wav = folder / "strip.wav"
     if mix_down(scene, strip.name, begin, end, wav):
         keep_samples(wav, round((end - begin) / fps * SAMPLE_RATE))
+        # Blender mixes a file that it cannot decode as silence, and knows no sample rate of it.
+        if strip.sound.samplerate == 0 and not any_sound(wav):
+            raise PTalkerError(
+                "audio_unreadable",
+                f"'{strip.sound.name}' cannot be read as sound.",
+                "Convert it to wav, flac, ogg or mp3, or relink the strip's sound.",
+            )
         return Clip(wav, strip.name, begin, fps, end - begin)
     if compat.is_retimed(strip):
         raise PTalkerError(
@@ -139,6 +146,12 @@ def mix_down(scene: bpy.types.Scene, strip_name: str, begin: int, end: int, wav:
         compat.remove_scene(copy)
     # One build of Blender says FINISHED and writes nothing.
     return wav.is_file() and wav.stat().st_size > 44
+
+
+def any_sound(wav: Path) -> bool:
+    """Whether a 16 bit mono WAV holds anything but zeros."""
+    with wave.open(str(wav), "rb") as file:
+        return bool(np.frombuffer(file.readframes(file.getnframes()), np.int16).any())
 
 
 def keep_samples(wav: Path, count: int) -> None:

@@ -53,6 +53,18 @@ def test_missing_empty_and_damaged_files(scene: bpy.types.Scene, speech: helpers
     assert "No sound file is chosen" in helpers.error_of_generate()
 
 
+def test_strip_of_a_file_that_is_no_sound(scene: bpy.types.Scene, tmp_path: Path) -> None:
+    """Blender itself would play silence."""
+    face = helpers.keyed_mesh()
+    text = tmp_path / "letter.wav"
+    text.write_text("This is not a sound.")
+    strip = helpers.add_strip(text)
+    if strip.frame_final_duration <= 1 and not helpers.HAS_AUDIO:
+        strip.frame_final_duration = 50
+    assert "cannot be read as sound" in helpers.error_of_generate()
+    assert not helpers.has_action(face.data.shape_keys)
+
+
 def test_no_strip(scene: bpy.types.Scene) -> None:
     helpers.keyed_mesh()
     assert "There is no sound strip" in helpers.error_of_generate()
