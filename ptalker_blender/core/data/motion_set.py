@@ -7,6 +7,7 @@ sample is given, so the same words exist in every style (cross-reconstruction ha
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +80,7 @@ class MotionSet:
         self.spoken_clips = [i for i in train if self.clips[i].kind == "speech"]
         self.voices = sorted({w.voice for w in self.windows})
         # every synthetic voice has a style of its own, so that style can be learned from audio too
-        self.home = {v: TeacherStyle.sample(np.random.default_rng(abs(hash_name(v)))) for v in self.voices}
+        self.home = {v: TeacherStyle.sample(np.random.default_rng(hash_name(v))) for v in self.voices}
 
     def _kind(self, w: Window) -> str:
         return self.clips[w.segments[0].clip].kind
@@ -127,6 +128,4 @@ class MotionSet:
 
 def hash_name(name: str) -> int:
     """A number that stays the same between runs (Python's own hash does not)."""
-    import zlib
-
     return zlib.crc32(name.encode())

@@ -12,6 +12,7 @@ from torch_geometric.nn import GATv2Conv
 
 from .audio_encoder import ConvBlock, StatisticsPool
 from .config import Config
+from .mesh_encoder import EDGE_DIM
 
 DISPLACEMENT_GAIN = 10.0  # face frame units are 10 cm: lips move 0.1
 
@@ -24,7 +25,7 @@ class MotionEncoder(nn.Module):
         w, h = c.node_width, c.node_heads
         self.node = nn.Linear(3 + 3 + 3 + 3, w)
         self.place = nn.Sequential(nn.Linear(6, w), nn.SiLU(), nn.Linear(w, w))
-        self.layers = nn.ModuleList(GATv2Conv(w, w // h, heads=h, edge_dim=7, add_self_loops=False) for _ in range(2))
+        self.layers = nn.ModuleList(GATv2Conv(w, w // h, heads=h, edge_dim=EDGE_DIM, add_self_loops=False) for _ in range(2))
         self.norms = nn.ModuleList(nn.LayerNorm(w) for _ in range(2))
         self.seats = nn.Linear(w, 8)  # soft regions of the face, from place alone: the same region on every mesh
         self.frame = nn.Sequential(nn.Linear(8 * w, c.frame_width), nn.SiLU(), nn.Linear(c.frame_width, c.frame_width))
