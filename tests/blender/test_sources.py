@@ -55,12 +55,12 @@ def test_missing_empty_and_damaged_files(scene: bpy.types.Scene, speech: helpers
 
 def test_strip_of_a_file_that_is_no_sound(scene: bpy.types.Scene, tmp_path: Path) -> None:
     """Blender itself would play silence."""
+    if not helpers.HAS_AUDIO:
+        pytest.skip("this build of Blender cannot make sound strips")
     face = helpers.keyed_mesh()
     text = tmp_path / "letter.wav"
     text.write_text("This is not a sound.")
-    strip = helpers.add_strip(text)
-    if strip.frame_final_duration <= 1 and not helpers.HAS_AUDIO:
-        strip.frame_final_duration = 50
+    helpers.add_strip(text)
     assert "cannot be read as sound" in helpers.error_of_generate()
     assert not helpers.has_action(face.data.shape_keys)
 
