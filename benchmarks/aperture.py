@@ -25,7 +25,7 @@ from ptalker_blender.core.data.teacher import TeacherStyle, curves
 from ptalker_blender.core.data.windows import read_clips
 from ptalker_blender.core.runtime import PTalker
 from ptalker_blender.core.train.heads import LipGap, lip_gap
-from ptalker_blender.core.train.validate import LIPS_MEET, pooled_r
+from ptalker_blender.core.train.validate import lips_meet, pooled_r
 
 from .ridge import Ridge
 
@@ -57,19 +57,6 @@ def clips_of(data: Path, fits: Fits, gap: LipGap, most: int):
         except KeyError:  # a recogniser's symbol that the teacher does not know: not a clip to measure on
             continue
         yield group, audio, gap.distance(torch.from_numpy(z)).numpy(), phones
-
-
-def closed(distance: np.ndarray, phones: list) -> tuple[int, int]:
-    """How many p, b, m meet, of how many: gap below 8 % of the clip's range within 45 ms of their middle."""
-    times = np.arange(len(distance)) / FPS
-    floor, top = distance.min(), np.quantile(distance, 0.95)
-    hits = total = 0
-    for phone, a, b in phones:
-        near = np.abs(times - (a + b) / 2) <= 0.045
-        if phone in ("p", "b", "m") and near.any():
-            total += 1
-            hits += bool(distance[near].min() - floor < LIPS_MEET * (top - floor))
-    return hits, total
 
 
 def best_lag(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
@@ -119,7 +106,8 @@ def main() -> None:
         ours[group].append((d[:n], y[:n]))
         floor[group].append((ridge.predict(model.speech.encode(audio), n, FPS), y[:n]))
         height = gap(torch.from_numpy(z)).clamp(min=0).numpy()
-        for k, v in enumerate((*closed(d, phones), closed(height, phones)[0])):
+        at = np.arange(len(d)) / FPS
+        for k, v in enumerate((*lips_meet(d, at, phones), lips_meet(height, at, phones)[0])):
             meet[group][k] += v
     table = {
         g: {

@@ -29,14 +29,14 @@ Stop = Callable[[], bool] | None
 
 
 class Rigger:
-    """The trained spatial half. Stateless between calls; everything on the CPU or on ``device``."""
+    """The trained spatial half. Stateless between calls; on the CPU, as it runs once a mesh."""
 
-    def __init__(self, net: RigNet, meta: dict[str, str], device: str = "cpu") -> None:
-        self.net, self.meta, self.device = net.to(device).eval(), meta, device
+    def __init__(self, net: RigNet, meta: dict[str, str]) -> None:
+        self.net, self.meta = net.eval(), meta
         self.config = net.cfg
 
     @classmethod
-    def load(cls, path: Path | str | None = None, device: str = "cpu") -> "Rigger":
+    def load(cls, path: Path | str | None = None) -> "Rigger":
         """Read a checkpoint (safetensors with the configuration in its metadata); None: the one that ships."""
         path = Path(path) if path is not None else ASSET
         if not path.is_file():
@@ -46,7 +46,7 @@ class Rigger:
             state = {k: file.get_tensor(k) for k in file.keys()}
         net = RigNet(RigConfig.from_dict(json.loads(meta["config"])))
         net.load_state_dict({k: v.float() for k, v in state.items()})
-        return cls(net, meta, device)
+        return cls(net, meta)
 
     def info(self) -> dict:
         """The configuration and the figures that were measured when the checkpoint was packed."""
