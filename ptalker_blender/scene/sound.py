@@ -106,6 +106,9 @@ def clip_from_strip(scene: bpy.types.Scene, strip: Any, folder: Path) -> Clip:
                 f"'{strip.sound.name}' cannot be read as sound.",
                 "Convert it to wav, flac, ogg or mp3, or relink the strip's sound.",
             )
+        # A sound without samples makes a strip of one frame.
+        if end - begin <= 1 and not any_sound(wav):
+            raise PTalkerError("strip_empty", f"The strip '{strip.name}' is empty: nothing of it can be heard.")
         return Clip(wav, strip.name, begin, fps, end - begin)
     if compat.is_retimed(strip):
         raise PTalkerError(

@@ -65,6 +65,18 @@ def test_strip_of_a_file_that_is_no_sound(scene: bpy.types.Scene, tmp_path: Path
     assert not helpers.has_action(face.data.shape_keys)
 
 
+def test_strips_with_nothing_to_hear(scene: bpy.types.Scene, speech: helpers.Speech) -> None:
+    if not helpers.HAS_AUDIO:
+        pytest.skip("this build of Blender cannot make sound strips")
+    face = helpers.keyed_mesh()
+    helpers.add_strip(speech.write("nothing.wav", np.zeros(0, np.float32)))
+    assert "is empty" in helpers.error_of_generate()
+    strip = helpers.add_strip(speech.wav, channel=2)
+    strip.frame_offset_start = strip.frame_final_duration + 50
+    assert "is empty" in helpers.error_of_generate()
+    assert not helpers.has_action(face.data.shape_keys)
+
+
 def test_no_strip(scene: bpy.types.Scene) -> None:
     helpers.keyed_mesh()
     assert "There is no sound strip" in helpers.error_of_generate()
