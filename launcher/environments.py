@@ -101,7 +101,7 @@ class Environment:
 
 # What the engine needs is listed once, in the extension, which makes the same environment on an artist's computer.
 SHIPPED = "ptalker_blender/assets/requirements-engine.txt"
-ENGINE = Environment("engine", "3.11", (SHIPPED, "requirements/dev.txt"))
+ENGINE = Environment("engine", "3.11", (SHIPPED, "requirements/dev.txt", "requirements/train.txt"))
 BLENDERS = {
     version: Environment(f"blender-{version}", python, (f"requirements/blender-{version}.txt",))
     for version, python in (("4.2", "3.11"), ("4.5", "3.11"), ("5.0", "3.11"), ("5.2", "3.13"))

@@ -115,9 +115,7 @@ class Reader:
 
 
 READERS: list[Reader] = [
-    Reader(
-        "corpus", lambda d: (d / "heads" / "ict_facekit.npz").is_file() and (d / "speech").is_dir(), ".corpus:read"
-    ),
+    Reader("corpus", lambda d: (d / "heads" / "ict_facekit.npz").is_file() and (d / "speech").is_dir(), ".corpus:read"),
 ]
 
 
