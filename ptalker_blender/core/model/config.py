@@ -21,3 +21,7 @@ class Config:
     node_heads: int = 4
     frame_width: int = 96  # motion encoder, per frame
     dropout: float = 0.1
+    # parts that benchmarks/ablations.py takes out
+    graph: bool = True  # False: one linear map of the displacements at ``places`` fixed places instead of graph attention
+    places: int = 64
+    cross: str = "window"  # "diagonal": a frame hears the audio of its own instant only

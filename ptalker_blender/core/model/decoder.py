@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import Config
-from .time_attention import TimeAttention, resample
+from .time_attention import DiagonalAttention, TimeAttention, resample
 
 
 class StyleNorm(nn.Module):
@@ -31,7 +31,8 @@ class Block(nn.Module):
         super().__init__()
         self.norm_self, self.norm_cross, self.norm_feed = (StyleNorm(c.width, c.width) for _ in range(3))
         self.self_attention = TimeAttention(c.width, c.heads, c.reach_self)
-        self.cross_attention = TimeAttention(c.width, c.heads, c.reach_audio)
+        diagonal = c.cross == "diagonal"
+        self.cross_attention = DiagonalAttention(c.width) if diagonal else TimeAttention(c.width, c.heads, c.reach_audio)
         self.feed = nn.Sequential(
             nn.Linear(c.width, 2 * c.width), nn.GELU(), nn.Dropout(c.dropout), nn.Linear(2 * c.width, c.width)
         )

@@ -22,13 +22,19 @@ class MotionEncoder(nn.Module):
 
     def __init__(self, c: Config) -> None:
         super().__init__()
-        w, h = c.node_width, c.node_heads
-        self.node = nn.Linear(3 + 3 + 3 + 3, w)
-        self.place = nn.Sequential(nn.Linear(6, w), nn.SiLU(), nn.Linear(w, w))
-        self.layers = nn.ModuleList(GATv2Conv(w, w // h, heads=h, edge_dim=EDGE_DIM, add_self_loops=False) for _ in range(2))
-        self.norms = nn.ModuleList(nn.LayerNorm(w) for _ in range(2))
-        self.seats = nn.Linear(w, 8)  # soft regions of the face, from place alone: the same region on every mesh
-        self.frame = nn.Sequential(nn.Linear(8 * w, c.frame_width), nn.SiLU(), nn.Linear(c.frame_width, c.frame_width))
+        self.by_graph = c.graph
+        if c.graph:
+            w, h = c.node_width, c.node_heads
+            self.node = nn.Linear(3 + 3 + 3 + 3, w)
+            self.place = nn.Sequential(nn.Linear(6, w), nn.SiLU(), nn.Linear(w, w))
+            self.layers = nn.ModuleList(
+                GATv2Conv(w, w // h, heads=h, edge_dim=EDGE_DIM, add_self_loops=False) for _ in range(2)
+            )
+            self.norms = nn.ModuleList(nn.LayerNorm(w) for _ in range(2))
+            self.seats = nn.Linear(w, 8)  # soft regions of the face, from place alone: the same region on every mesh
+            self.frame = nn.Sequential(nn.Linear(8 * w, c.frame_width), nn.SiLU(), nn.Linear(c.frame_width, c.frame_width))
+        else:
+            self.linear = LinearFrames(c.places, c.frame_width)
         self.time = nn.Sequential(*[ConvBlock(c.frame_width, 5, c.dropout) for _ in range(2)])
         self.content_out = nn.Sequential(
             nn.LayerNorm(c.frame_width), nn.Linear(c.frame_width, c.width), nn.LayerNorm(c.width)
@@ -41,6 +47,12 @@ class MotionEncoder(nn.Module):
     def forward(self, motion: Tensor, graph: dict[str, Tensor], rate: float) -> tuple[Tensor, Tensor]:
         """motion [B, T, n, 3] in the face frame, graph: pos [n, 3], normal [n, 3], edges [2, e], edge_attr [e, 7]; rate
         in frames a second -> content [B, T, d], style [B, s]."""
+        frames = self._frames(motion, graph, rate) if self.by_graph else self.linear(motion, graph)
+        m = self.time(frames)
+        return self.content_out(m), self.style_out(self.pool(m))
+
+    def _frames(self, motion: Tensor, graph: dict[str, Tensor], rate: float) -> Tensor:
+        """Graph attention in each frame, then a mean over each soft region -> frame tokens [B, T, frame_width]."""
         B, T, n, _ = motion.shape
         place = torch.cat([graph["pos"], graph["normal"]], -1)
         d = motion * DISPLACEMENT_GAIN
@@ -55,5 +67,27 @@ class MotionEncoder(nn.Module):
             x = x + torch.nn.functional.silu(layer(norm(x), edges, attr))
         seats = self.seats(self.place(place)).softmax(0)  # [n, 8], sums to 1 over the nodes
         m = torch.einsum("bnw,ns->bsw", x.view(copies, n, -1), seats).flatten(1)
-        m = self.time(self.frame(m).view(B, T, -1))
-        return self.content_out(m), self.style_out(self.pool(m))
+        return self.frame(m).view(B, T, -1)
+
+
+class LinearFrames(nn.Module):
+    """What is left without the graph: one linear map of stacked displacements, as PTalker's published code has it.
+
+    The published map takes the vertices of one topology in their order and cannot run on another. This one reads the
+    displacement of the node that is nearest to each of a fixed set of places, so that it can.
+    """
+
+    def __init__(self, places: int, width: int) -> None:
+        super().__init__()
+        self.places: Tensor
+        self.register_buffer("places", torch.zeros(places, 3))
+        self.map = nn.Linear(3 * places, width)
+
+    def set_places(self, pos: Tensor) -> None:
+        """pos [n, 3] of the mesh that is learned on: its nodes are the places (evenly picked where they are not as many)."""
+        self.places.copy_(pos[torch.linspace(0, len(pos) - 1, len(self.places)).round().long()])
+
+    def forward(self, motion: Tensor, graph: dict[str, Tensor]) -> Tensor:
+        """motion [B, T, n, 3] -> [B, T, width]."""
+        nearest = torch.cdist(self.places, graph["pos"]).argmin(1)
+        return self.map((motion[:, :, nearest] * DISPLACEMENT_GAIN).flatten(2))

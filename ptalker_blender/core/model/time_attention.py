@@ -54,6 +54,20 @@ class TimeAttention(nn.Module):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
+class DiagonalAttention(nn.Module):
+    """Attention under a strictly diagonal mask, as PTalker's published code has it: a softmax over one key is 1, whatever
+    query and key are, so all that is left of it is a look at the same instant. Takes TimeAttention's arguments."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.v = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, memory: Tensor, x_times: Tensor, memory_times: Tensor) -> Tensor:
+        """x [B, T, d] (not looked at), memory [B, N, d] -> [B, T, d]."""
+        return self.out(self.v(resample(memory, memory_times, x_times)))
+
+
 def resample(x: Tensor, x_times: Tensor, times: Tensor) -> Tensor:
     """Linear interpolation in time: x [B, N, d] at x_times [N] (evenly spaced) -> [B, T, d] at times [T]; ends held."""
     step = (x_times[-1] - x_times[0]) / max(len(x_times) - 1, 1)
