@@ -134,7 +134,7 @@ def test_half_precision_on_the_cpu_only_when_asked(tmp_path: Path) -> None:
     fit(Looks(), settings(steps=1, amp="bf16"), tmp_path / "b")
     assert seen == [torch.float32, torch.bfloat16]
     for amp in ("fp16", "half"):
-        with pytest.raises(PTalkerError, match="loop.amp"):
+        with pytest.raises(PTalkerError, match=r"loop\.amp"):
             fit(Toy(), settings(amp=amp), tmp_path / "c")
 
 

@@ -168,7 +168,8 @@ class Loop:
         keep = min(self.settings.ema, (1 + self.done) / (10 + self.done))
         for name, module in self.task.modules.items():
             slow = self.average[name]
-            torch._foreach_lerp_(list(slow.parameters()), list(module.parameters()), 1 - keep)
+            for old, new in zip(slow.parameters(), module.parameters(), strict=True):
+                old.lerp_(new, 1 - keep)
             for old, new in zip(slow.buffers(), module.buffers(), strict=True):
                 old.copy_(new)
 

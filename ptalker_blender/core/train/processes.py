@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from types import TracebackType
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -93,7 +94,8 @@ class Processes:
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
     """Set after SIGINT or SIGTERM; the second one acts as it always does. Outside the main thread nothing is caught."""
-    stopped, kept = threading.Event(), {}
+    stopped = threading.Event()
+    kept: dict[int, Any] = {}
 
     def stop(number: int, frame: object) -> None:
         stopped.set()
