@@ -22,6 +22,7 @@ COMMANDS = (
     "ptalker_blender.core.commands.generate",
     "ptalker_blender.core.commands.rig",
     "ptalker_blender.core.commands.info",
+    "ptalker_blender.core.commands.evaluate",
 )
 
 
