@@ -22,6 +22,8 @@ COMMANDS = (
     "ptalker_blender.core.commands.generate",
     "ptalker_blender.core.commands.rig",
     "ptalker_blender.core.commands.info",
+    "ptalker_blender.core.commands.corpus",
+    "ptalker_blender.core.commands.train",
     "ptalker_blender.core.commands.evaluate",
 )
 

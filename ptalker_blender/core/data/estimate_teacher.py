@@ -143,15 +143,10 @@ def estimate(
     return model.parameters_numpy(np.stack([effect[:, 0], depth], 1).astype(np.float32))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Estimate the coarticulation teacher from the GRID fits.")
-    parser.add_argument("--data", type=Path, required=True, help="corpus folder")
-    parser.add_argument("--fits", type=Path, required=True, help="folder written by ptalker_blender.core.data.fit")
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
-    parser.add_argument("--steps", type=int, default=900)
-    args = parser.parse_args()
+def run(data: Path, fits: Path, out: Path = DEFAULT_OUT, steps: int = 900) -> None:
+    """Estimate from the training clips of ``data`` and their ``fits``, and write ``out``."""
     start = time.perf_counter()
-    with np.load(args.data / "heads" / "ict_facekit.npz") as z:
+    with np.load(data / "heads" / "ict_facekit.npz") as z:
         head = {k: z[k] for k in ("neutral", "arkit", "landmarks68", "mediapipe68")}
     rows = ict_rows(head)
     pair = lambda a, b, axis: (rows.landmark == (a, b)).all(1) & (rows.axis == axis)  # noqa: E731
@@ -159,19 +154,29 @@ def main() -> None:
     mouth = (rows.landmark[:, 1] < 0) & (rows.landmark[:, 0] >= 48)
     importance = np.sqrt((rows.effect[mouth] ** 2).mean(0))
     unit = float(np.linalg.norm(np.diff(head["neutral"][head["landmarks68"][[36, 45]]], axis=0)))
-    with np.load(args.fits / "grid_s1.npz") as z:
+    with np.load(fits / "grid_s1.npz") as z:
         train = np.flatnonzero(z["split"] == "train")
         weights, ok, ids, fps = z["weights"][train], z["ok"][train], z["ids"][train], z["fps"]
         signals = np.stack([z["gap"][train], z["width"][train]], -1) * unit
-    phones = {c.id: c.phones for c in load_grid(args.data / "grid_s1", {"train"}).clips}
+    phones = {c.id: c.phones for c in load_grid(data / "grid_s1", {"train"}).clips}
     parameters = estimate(
         [phones[i] for i in ids], np.arange(ok.shape[1]) / fps, weights, signals, ok, effect, rows.depth, importance,
-        args.steps,
+        steps,
     )  # fmt: skip
     jaw = parameters.target[:, ARTICULATOR["jawOpen"]]
     print(" ".join(f"{label}:{value:.2f}" for label, value in zip(parameters.labels, jaw, strict=True)))
-    parameters.save(args.out, {"source": "GRID s1, train split", "clips": len(train), "steps": args.steps})
-    print(f"{args.out} in {time.perf_counter() - start:.0f} s")
+    parameters.save(out, {"source": "GRID s1, train split", "clips": len(train), "steps": steps})
+    print(f"{out} in {time.perf_counter() - start:.0f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Estimate the coarticulation teacher from the GRID fits.")
+    parser.add_argument("--data", type=Path, required=True, help="corpus folder")
+    parser.add_argument("--fits", type=Path, required=True, help="folder written by ptalker_blender.core.data.fit")
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
+    parser.add_argument("--steps", type=int, default=900)
+    args = parser.parse_args()
+    run(args.data, args.fits, args.out, args.steps)
 
 
 if __name__ == "__main__":

@@ -7,23 +7,27 @@ sample is given, so the same words exist in every style (cross-reconstruction ha
 from __future__ import annotations
 
 import json
+import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..channels import CHANNELS, UPPER_FACE
+from ..errors import PTalkerError
 from .teacher import TeacherStyle, curves
 from .windows import Clip, Segment, read_clips
 
 REFERENCE_SECONDS = 3.0
 REFERENCE_FPS = 8.0
+REMAKE = "Make the corpus with: python -m ptalker_blender.core corpus --data DATA --out SHARDS"
 
 
 @dataclass
 class Window:
-    """One cached window: ``features`` row of its file, voice and the clips in it."""
+    """One cached window: ``features`` row of its file, the voice that is heard and the clips in it."""
 
     file: int
     row: int
@@ -35,10 +39,13 @@ class Fits:
     """Fitted channel weights of tracked clips (core/data/fit.py), by clip id."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises PTalkerError fits_missing."""
         self.weights: dict[str, np.ndarray] = {}  # [T, K] at 25 fps
         self.ok: dict[str, np.ndarray] = {}
         self.gap: dict[str, np.ndarray] = {}  # [T] tracked inner-lip gap, eye-corner units above rest
         for name in ("grid_s1", "grid_dev"):
+            if not (folder / f"{name}.npz").is_file():
+                raise PTalkerError("fits_missing", f"There is no '{name}.npz' in '{folder}'.", REMAKE)
             z = dict(np.load(folder / f"{name}.npz"))
             for i, clip in enumerate(z["ids"]):
                 self.weights[str(clip)] = z["weights"][i].astype(np.float32)
@@ -55,19 +62,42 @@ class Fits:
         return w[a] * (1 - f) + w[a + 1] * f, ok[a] * ok[a + 1] * inside
 
 
-class MotionSet:
-    """All windows of one or several caches, and their targets."""
+def find_shards(cache: Path, patterns: Sequence[str], passes: int = 0) -> list[str]:
+    """Names of the shards in ``cache`` that match, in a fixed order; of names that end in _N only those with N below
+    ``passes`` (0: all).
 
-    def __init__(
-        self, data: Path, cache: Path, fits: Path, names: list[str], skip_voices: tuple[str, ...] = ()
-    ) -> None:
+    Raises PTalkerError shards_missing where nothing matches.
+    """
+    names = []
+    for pattern in patterns:
+        found = sorted(p.stem for p in cache.glob(f"{pattern}.jsonl") if p.with_suffix(".npy").is_file())
+        names += [n for n in found if n not in names]
+    number = {n: re.search(r"_(\d+)$", n) for n in names}
+    names = [n for n in names if passes <= 0 or not (m := number[n]) or int(m[1]) < passes]
+    if not names:
+        raise PTalkerError("shards_missing", f"'{cache}' has no shards named {', '.join(patterns)}.", REMAKE)
+    return names
+
+
+class MotionSet:
+    """All windows of one or several shards, and their targets."""
+
+    def __init__(self, data: Path, cache: Path, fits: Path, names: Sequence[str], skip_voices: tuple[str, ...] = ()) -> None:
+        """Raises PTalkerError (fits_missing, shards_broken)."""
         self.clips: list[Clip] = read_clips(data)
         self.ids = [Path(c.path).stem for c in self.clips]
         self.fits = Fits(fits)
         self.features = [np.load(cache / f"{n}.npy", mmap_mode="r") for n in names]
+        widths = {f.shape[-1] for f in self.features}
+        if len(widths) > 1:
+            raise PTalkerError("shards_broken", f"The shards in '{cache}' were made with different speech encoders.", REMAKE)
+        self.width = int(widths.pop())
         self.windows: list[Window] = []
         for f, n in enumerate(names):
-            for row, line in enumerate((cache / f"{n}.jsonl").read_text("utf-8").splitlines()):
+            lines = (cache / f"{n}.jsonl").read_text("utf-8").splitlines()
+            if len(lines) != len(self.features[f]):
+                raise PTalkerError("shards_broken", f"'{n}.npy' and '{n}.jsonl' in '{cache}' do not match.", REMAKE)
+            for row, line in enumerate(lines):
                 d = json.loads(line)
                 if d["voice"] not in skip_voices:
                     self.windows.append(Window(f, row, d["voice"], [Segment(**s) for s in d["segments"]]))
@@ -78,12 +108,22 @@ class MotionSet:
         train = [i for i, c in enumerate(self.clips) if c.split == "train" and c.voice not in skip_voices]
         self.real_clips = [i for i in train if self.clips[i].kind == "grid"]
         self.spoken_clips = [i for i in train if self.clips[i].kind == "speech"]
-        self.voices = sorted({w.voice for w in self.windows})
+        self.voices = sorted({w.voice for w in self.windows if w.segments})
         # every synthetic voice has a style of its own, so that style can be learned from audio too
         self.home = {v: TeacherStyle.sample(np.random.default_rng(hash_name(v))) for v in self.voices}
 
     def _kind(self, w: Window) -> str:
         return self.clips[w.segments[0].clip].kind
+
+    def language(self, i: int) -> str:
+        """Of window i: that of its first clip, "" without a voice."""
+        w = self.windows[i]
+        return self.clips[w.segments[0].clip].language if w.segments else ""
+
+    def own_voice(self, i: int) -> bool:
+        """Whether window i is heard in the voice whose face it shows: not where a voice was converted or there is none."""
+        w = self.windows[i]
+        return bool(w.segments) and w.voice == self.clips[w.segments[0].clip].voice
 
     def hear(self, i: int) -> np.ndarray:
         """Features [400, C] float32 of window i."""

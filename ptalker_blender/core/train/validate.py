@@ -1,28 +1,33 @@
-"""Validation of motion training on the dev splits: lip-gap correlation with real tracks and with the teacher."""
+"""Validation of motion training on the dev splits: lip gap and lip vertices against real tracks and the teacher."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from ..channels import UPPER_FACE
 from ..data.motion_set import MotionSet
 from ..data.teacher import TeacherStyle
 from ..model.decoder import clamp_weights
-from ..model.ptalker import PTalker
 from ..speech import RATE, WINDOW
 from .heads import LipGap
 
 FPS = 25.0
 LIPS_MEET = 0.08  # of the clip's 95th percentile
+CM = 10.0  # mm: the unit of the ICT head
+BATCH = 16
 
 
 def pooled_r(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
-    """Pearson r of all clips together after each clip's mean is removed (as in the corpus' ridge probe)."""
+    """Pearson r of all clips together after each clip's mean is removed (as in the corpus' ridge probe); a mouth that
+    does not move correlates with nothing."""
     x = np.concatenate([a - a.mean() for a, _ in pairs])
     y = np.concatenate([b - b.mean() for _, b in pairs])
-    return float(np.corrcoef(x, y)[0, 1])
+    return float(np.corrcoef(x, y)[0, 1]) if min(x.std(), y.std()) > 1e-6 else 0.0
 
 
 def lips_meet(gap: np.ndarray, times: np.ndarray, phones: Iterable[Sequence]) -> tuple[int, int]:
@@ -40,42 +45,84 @@ def lips_meet(gap: np.ndarray, times: np.ndarray, phones: Iterable[Sequence]) ->
     return hits, total
 
 
-def validate(net: PTalker, dev: MotionSet, gap: LipGap) -> dict[str, float]:
-    """Figures in the neutral style: r on s1 dev, on unseen speakers, against the teacher; closures that close.
+class Validation:
+    """Figures of a network on the dev windows, in one style.
 
-    ``score`` is what best-checkpoint selection uses.
+    ``predict(features [B, 2 M, C], feature_times [2 M] s, style [B, s], times [T] s)`` -> weights [B, T, K], unclamped.
     """
-    groups: dict[str, list] = {"s1": [], "unseen": [], "teacher": []}
-    closed, closures = 0, 0
-    audio_times = torch.arange(WINDOW) / RATE
-    times = np.arange(int(8 * FPS)) / FPS
-    for i, w in enumerate(dev.windows):
-        with torch.no_grad():
-            style = net.styles["neutral"][None]
-            z = net(torch.from_numpy(dev.hear(i))[None], audio_times, style, torch.from_numpy(times).float())
-            distance = gap.distance(clamp_weights(z)[0]).numpy()
-        if i in dev.real_set:
-            for s in w.segments:
-                clip, truth = dev.clips[s.clip], dev.fits.gap[dev.ids[s.clip]]
-                here = np.nonzero((times >= s.start - 1e-6) & (times < s.end - 1e-6))[0]
-                here = here[: len(truth)]
-                at = times[here] - s.start  # clean windows put clips at arbitrary phase
-                ok = np.isfinite(truth)
-                y = np.interp(at, np.arange(len(truth))[ok] / FPS, truth[ok])
-                if len(here) > 50 and ok.all():
-                    groups["s1" if clip.split == "dev" else "unseen"].append((distance[here], y))
-        else:
-            z_true, _ = dev.target(i, times, TeacherStyle.neutral())
-            truth = gap.distance(torch.from_numpy(z_true)).numpy()
-            groups["teacher"].append((distance, truth))
-            phones = [
-                (p, a / s.factor + s.start, b / s.factor + s.start) for s in w.segments for p, a, b in dev.clips[s.clip].phones
-            ]
-            met, of = lips_meet(distance, times, phones)
-            closed, closures = closed + met, closures + of
-    r = {k: round(pooled_r(v), 4) for k, v in groups.items() if v}
-    score = 0.4 * r["s1"] + 0.3 * r["unseen"] + 0.3 * r.get("teacher", 0.0)
-    return {f"r_{k}": v for k, v in r.items()} | {
-        "closed": round(closed / max(closures, 1), 4),
-        "score": round(score, 4),
-    }
+
+    def __init__(self, dev: MotionSet, gap: LipGap, ict: Path) -> None:
+        """``ict``: heads/ict_facekit.npz, whose neutral head's lips are moved by true and by found weights."""
+        self.dev, self.gap, self.times = dev, gap, np.arange(int(8 * FPS)) / FPS
+        with np.load(ict) as z:
+            lips = z["arkit"][:, np.asarray(z["is_lips"], bool)].astype(np.float32) * CM
+        lips[list(UPPER_FACE)] = 0.0  # a process of its own (core/upper_face.py)
+        self.lips, self.shape = torch.from_numpy(lips).flatten(1), lips.shape[1:]  # [K, n 3]
+        self.truth: dict[int, np.ndarray] = {}  # the teacher's gap in synthetic windows
+
+    @torch.no_grad()
+    def __call__(self, predict: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], style: Tensor) -> dict[str, float]:
+        """r_s1, r_unseen, r_teacher: correlation of the lip gap; lve_s1, lve_unseen: mm2; closed: share of closures that
+        close; score: what the best checkpoint is chosen by. ``style`` [s] is on the network's device."""
+        groups: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"s1": [], "unseen": [], "teacher": []}
+        errors: dict[str, list[Tensor]] = {"s1": [], "unseen": []}
+        closed = closures = 0
+        for i, z in self.decoded(predict, style):
+            distance = self.gap.distance(z).numpy()
+            if i in self.dev.real_set:
+                for group, ours, true, error in self.real(i, z, distance):
+                    groups[group].append((ours, true))
+                    errors[group].append(error)
+            else:
+                met, of = self.teacher(i, distance, groups["teacher"])
+                closed, closures = closed + met, closures + of
+        r = {k: round(pooled_r(v), 4) for k, v in groups.items() if v}
+        lve = {k: round(float(torch.cat(v).mean()), 3) for k, v in errors.items() if v}
+        score = 0.4 * r.get("s1", 0.0) + 0.3 * r.get("unseen", 0.0) + 0.3 * r.get("teacher", 0.0)
+        return (
+            {f"r_{k}": v for k, v in r.items()}
+            | {f"lve_{k}": v for k, v in lve.items()}
+            | {"closed": round(closed / max(closures, 1), 4), "score": round(score, 4)}
+        )
+
+    def decoded(self, predict: Callable[..., Tensor], style: Tensor) -> Iterable[tuple[int, Tensor]]:
+        """Every window's number and clamped weights [T, K] at 25 fps, on the CPU."""
+        device = style.device
+        audio_times = (torch.arange(WINDOW) / RATE).to(device)
+        times = torch.from_numpy(self.times).float().to(device)
+        for first in range(0, len(self.dev.windows), BATCH):
+            here = range(first, min(first + BATCH, len(self.dev.windows)))
+            heard = torch.from_numpy(np.stack([self.dev.hear(i) for i in here])).to(device)
+            z = predict(heard, audio_times, style.expand(len(here), -1), times)
+            yield from zip(here, clamp_weights(z).float().cpu(), strict=True)
+
+    def real(self, i: int, z: Tensor, distance: np.ndarray) -> Iterable[tuple[str, np.ndarray, np.ndarray, Tensor]]:
+        """Of each clip of real window i: group, found and tracked lip gap, lip vertex error per frame."""
+        dev, times = self.dev, self.times
+        for s in dev.windows[i].segments:
+            name = dev.ids[s.clip]
+            truth = dev.fits.gap[name]
+            here = np.nonzero((times >= s.start - 1e-6) & (times < s.end - 1e-6))[0][: len(truth)]
+            at = times[here] - s.start  # clean windows put clips at arbitrary phase
+            if len(here) > 50 and np.isfinite(truth).all():
+                known, ok = dev.fits.at(name, at)
+                group = "s1" if dev.clips[s.clip].split == "dev" else "unseen"
+                error = self.lip_errors(z[here], torch.from_numpy(known))[torch.from_numpy(ok) > 0]
+                yield group, distance[here], np.interp(at, np.arange(len(truth)) / FPS, truth), error
+
+    def lip_errors(self, z: Tensor, true: Tensor) -> Tensor:
+        """z, true [T, K] -> the largest squared distance of a lip vertex from its true place, per frame [T], mm2.
+
+        Its mean is the lip vertex error of the field (MeshTalk, Richard et al. 2021), here on the ICT neutral head."""
+        return ((z - true) @ self.lips).unflatten(1, self.shape).square().sum(-1).amax(1)
+
+    def teacher(self, i: int, distance: np.ndarray, pairs: list) -> tuple[int, int]:
+        """Adds synthetic window i's gaps to ``pairs`` -> closures that close, closures."""
+        dev = self.dev
+        if i not in self.truth:
+            z_true, _ = dev.target(i, self.times, TeacherStyle.neutral())
+            self.truth[i] = self.gap.distance(torch.from_numpy(z_true)).numpy()
+        pairs.append((distance, self.truth[i]))
+        segments = dev.windows[i].segments
+        phones = [(p, a / s.factor + s.start, b / s.factor + s.start) for s in segments for p, a, b in dev.clips[s.clip].phones]
+        return lips_meet(distance, self.times, phones)

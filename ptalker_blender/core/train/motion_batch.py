@@ -1,0 +1,90 @@
+"""Batches for motion training: windows of real and synthetic speech at one random frame rate, with styles."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.motion_set import MotionSet
+from ..data.teacher import TeacherStyle
+from ..speech import RATE, WINDOW
+from .settings import DataSettings
+
+CROP = 2.0  # seconds that the motion encoder hears for content
+NO_SPEAKER = -100  # cross_entropy's ignore_index
+FRAME_RATES = (24.0, 25.0, 25.0, 30.0)
+
+
+class MotionBatches:
+    """Draws batches from a MotionSet; ``voices`` are the classes of the speaker adversary."""
+
+    def __init__(self, windows: MotionSet, settings: DataSettings) -> None:
+        self.set, self.settings = windows, settings
+        self.speaker = {v: i for i, v in enumerate(windows.voices)}
+        foreign = np.array([windows.language(i) != "en" for i in windows.synthetic], bool)
+        odds = np.where(foreign, settings.other_languages, 1.0)
+        self.odds = odds / max(odds.sum(), 1e-9)
+
+    def picks(self, rng: np.random.Generator) -> list[int]:
+        """Windows of a batch: the real ones, then the synthetic ones, of which the first may have no voice."""
+        s, w = self.settings, self.set
+        out = [int(i) for i in rng.choice(w.real, s.real)] if s.real else []
+        if s.synthetic:
+            quiet = [int(rng.choice(w.quiet))] if w.quiet and rng.random() < s.quiet else []
+            out += quiet + [int(i) for i in rng.choice(w.synthetic, s.synthetic - len(quiet), p=self.odds)]
+        return out
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        """One batch of B windows at one random frame rate and phase.
+
+        features [B, N, C]; times [T] s from the first feature; z [B, T, K] and mask [B, T] the target; ref_a, ref_b
+        [B, 24, K] other sentences in its style; other [B, T, K] the same words in the style of row ``other_row`` [B];
+        agree [B] 1 where the voice belongs to that style; speaker [B], NO_SPEAKER without a voice; distinct [n] rows of
+        which no two have the same style. Without dimensions: fps, crop (first frame of it), head_a, head_b.
+        """
+        s, w = self.settings, self.set
+        fps = float(rng.choice(FRAME_RATES))
+        first = int(rng.integers(0, WINDOW - int(s.seconds * RATE) + 1)) // 2 * 2
+        heard = slice(first, first + int(s.seconds * RATE) // 2 * 2)
+        times = np.arange(int((s.seconds - 0.1) * fps)) / fps + rng.uniform(0, 1 / fps) + first / RATE
+        picks = self.picks(rng)
+        styles, names, agree = zip(*(self._style(rng, i, row) for row, i in enumerate(picks)), strict=True)
+        # real tracks exist in one style only; synthetic rows lend each other theirs, the last one the first one's
+        synthetic = list(range(s.real, len(picks)))
+        other_row = [*range(s.real), *synthetic[1:], *synthetic[:1]]
+        rows: dict[str, list] = {k: [] for k in ("features", "z", "mask", "ref_a", "ref_b", "other")}
+        for n, i in enumerate(picks):
+            z, mask = w.target(i, times, styles[n])
+            rows["features"].append(w.hear(i)[heard])
+            rows["z"].append(z)
+            rows["mask"].append(mask)
+            rows["other"].append(z if other_row[n] == n else w.target(i, times, styles[other_row[n]])[0])
+            rows["ref_a"].append(w.reference(rng, styles[n]))
+            rows["ref_b"].append(w.reference(rng, styles[n]))
+        out = {k: torch.from_numpy(np.stack(v)).float() for k, v in rows.items()}
+        heads = rng.choice(s.identities + 1, 2)
+        voices = [w.windows[i].voice if w.windows[i].segments else "" for i in picks]
+        return out | {
+            "times": torch.from_numpy(times - first / RATE).float(),
+            "other_row": torch.tensor(other_row),
+            "agree": torch.tensor(agree),
+            "speaker": torch.tensor([self.speaker.get(v, NO_SPEAKER) for v in voices]),
+            "distinct": torch.tensor([n for n, name in enumerate(names) if name not in names[:n]]),
+            "fps": torch.tensor(fps),
+            "crop": torch.tensor(int(rng.integers(0, len(times) - int(CROP * fps)))),
+            "head_a": torch.tensor(int(heads[0])),
+            "head_b": torch.tensor(int(heads[1])),
+        }
+
+    def _style(self, rng: np.random.Generator, i: int, row: int) -> tuple[TeacherStyle | None, str, float]:
+        """Of window i: its style (None: the real speaker's), a name that equal styles share, whether the voice tells it."""
+        w = self.set
+        if i in w.real_set:
+            return None, "real", float(w.own_voice(i))
+        voice, kind = w.windows[i].voice, rng.random()
+        if kind < 0.3:
+            return TeacherStyle.neutral(), "neutral", 0.0
+        if kind < 0.55 and w.own_voice(i):
+            return w.home[voice], voice, 1.0
+        return TeacherStyle.sample(rng), str(row), 0.0

@@ -1,0 +1,132 @@
+"""One file that says how a model is trained: TOML with the tables [loop], [data], [weights], [model].
+
+Whatever a file leaves out has the default given here; configs/default.toml says everything.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import PTalkerError
+from ..model.config import Config
+from .loop import LoopSettings
+
+CONFIGS = Path(__file__).with_name("configs")
+
+# Factor of each term of the loss (core/losses.py). 0 switches a term off.
+WEIGHTS: dict[str, float] = {
+    "vertex": 5.0,
+    "velocity": 10.0,
+    "channel": 20.0,
+    "gap": 0.6,
+    "correlation": 0.3,
+    "contrastive": 0.05,
+    "kl": 0.02,
+    "style_nce": 0.05,
+    "style_agree": 0.3,
+    "independence": 0.05,
+    "adversary": 0.03,
+    "content_decode": 0.4,  # cross-reconstruction from motion content
+    "outside": 1.0,  # channels below 0 or above 1
+}
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What a batch is made of."""
+
+    shards: tuple[str, ...] = ("real_*", "conv_*", "speech_*", "quiet")  # files of the corpus folder
+    dev: tuple[str, ...] = ("dev_real", "dev_speech")
+    passes: int = 0  # of numbered shards, only so many; 0: all
+    real: int = 4  # windows a batch; 0: without real data
+    synthetic: int = 6  # windows a batch, the quiet one among them; 0: without the teacher
+    quiet: float = 0.7  # how often one of them has no voice in it
+    seconds: float = 5.0  # of each window, a random part
+    identities: int = 3  # heads that motion is shown on, beside the neutral one
+    other_languages: float = 3.0  # how much oftener than their share synthetic windows that are not English are drawn
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """A whole file. ``model`` holds fields of model.config.Config; ``features`` follows from the shards."""
+
+    loop: LoopSettings = field(default_factory=LoopSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
+    model: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def read_settings(file: str | Path, changes: Iterable[str] = ()) -> RunSettings:
+    """A TOML file, or the name of one in configs/; ``changes`` are "table.name=value" and come last.
+
+    Raises PTalkerError(config_missing | config_broken | bad_setting).
+    """
+    path = Path(file)
+    built_in = CONFIGS / f"{file}.toml"
+    if not path.is_file():
+        if not built_in.is_file():
+            names = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
+            raise PTalkerError("config_missing", f"There is no settings file '{file}'.", f"Ready-made ones: {names}.")
+        path = built_in
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PTalkerError("config_broken", f"'{path.name}' is not valid TOML: {error}.") from error
+    for change in changes:
+        name, equals, value = change.partition("=")
+        table, dot, key = name.strip().partition(".")
+        if not (equals and dot):
+            raise PTalkerError("bad_setting", f"'{change}' is not a setting.", "Write it as loop.steps=500.")
+        tables.setdefault(table, {})[key] = _value(value.strip())
+    return from_tables(tables)
+
+
+def from_tables(tables: dict[str, Any]) -> RunSettings:
+    """{"loop": {...}, ...} -> settings. Raises PTalkerError bad_setting for what is unknown or of a wrong kind."""
+    defaults = RunSettings()
+    known = {
+        "loop": asdict(defaults.loop),
+        "data": asdict(defaults.data),
+        "weights": WEIGHTS,
+        "model": {k: v for k, v in asdict(Config()).items() if k != "features"},
+    }
+    for table, values in tables.items():
+        if table not in known or not isinstance(values, dict):
+            raise PTalkerError("bad_setting", f"There is no table [{table}].", f"Tables: {', '.join(known)}.")
+        for key, value in values.items():
+            if key not in known[table]:
+                raise PTalkerError("bad_setting", f"There is no setting {table}.{key}.", f"Known: {', '.join(known[table])}.")
+            values[key] = _like(f"{table}.{key}", value, known[table][key])
+    return RunSettings(
+        replace(defaults.loop, **tables.get("loop", {})),
+        replace(defaults.data, **tables.get("data", {})),
+        WEIGHTS | tables.get("weights", {}),
+        tables.get("model", {}),
+    )
+
+
+def _value(text: str) -> Any:
+    """A TOML value; whatever is none is text."""
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _like(name: str, value: Any, default: Any) -> Any:
+    """``value`` as the kind that ``default`` is of; whole numbers are numbers, too."""
+    if isinstance(default, tuple) and isinstance(value, list):
+        return tuple(value)
+    if type(default) is float and type(value) is int:
+        return float(value)
+    if type(value) is not type(default):
+        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list"}[type(default)]
+        raise PTalkerError("bad_setting", f"{name} is {value!r}, but should be {kind}.")
+    return value
