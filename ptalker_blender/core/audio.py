@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,24 +28,37 @@ _RATES = range(1000, 768_001)  # Hz
 _NEEDS_AAC = {".m4a", ".mp4", ".m4v", ".aac", ".mov", ".mkv", ".webm", ".wma", ".3gp", ".avi"}
 
 
+@dataclass(frozen=True)
+class Sound:
+    """A sound file that could be decoded to its end; none of it is held."""
+
+    path: Path
+    samples: int  # at 16 kHz: round(seconds * 16000)
+
+    def blocks(self, cancelled: Callable[[], bool] | None = None) -> Iterator[np.ndarray]:
+        """The samples of load_audio, block by block [b]. Raises what load_audio raises."""
+        return _resampled(self.path, cancelled)
+
+
+def check_audio(path: str | Path, cancelled: Callable[[], bool] | None = None) -> Sound:
+    """Decode a sound file once in bounded memory, so that all that is wrong with it is known before anything long.
+
+    Raises what load_audio raises.
+    """
+    path = Path(path)
+    frames, rate = 0, SAMPLE_RATE
+    for rate, block in _decoded(path, cancelled):  # noqa: B007
+        frames += len(block)
+    return Sound(path, _count(frames, rate))
+
+
 def load_audio(path: str | Path, cancelled: Callable[[], bool] | None = None) -> np.ndarray:
     """A sound file -> samples [n] float32, mono, 16 kHz, n = round(seconds * 16000).
 
     Silent sound is valid (see is_silent). Raises PTalkerError (audio_missing, audio_unreadable, audio_empty,
     audio_invalid, audio_too_long) and Cancelled.
     """
-    path = Path(path)
-    _check_file(path)
-    try:
-        with _opened(path) as file:
-            return _read(file, path.name, cancelled)
-    # TypeError: soundfile wants to be told the rate of headerless (.raw) files.
-    except (soundfile.LibsndfileError, TypeError) as error:
-        fix = f"Convert it to {FORMATS}."
-        if path.suffix.lower() in _NEEDS_AAC:
-            sentence = f"'{path.name}' is a film or an AAC file, which only Blender itself can decode."
-            raise PTalkerError("audio_unreadable", sentence, fix) from error
-        raise PTalkerError("audio_unreadable", f"'{path.name}' cannot be read as sound.", fix) from error
+    return np.concatenate(list(_resampled(Path(path), cancelled)))
 
 
 def is_silent(audio: np.ndarray) -> bool:
@@ -100,15 +114,46 @@ def _piped(path: Path) -> soundfile.SoundFile:
     return soundfile.SoundFile(reader)
 
 
-def _read(file: soundfile.SoundFile, name: str, cancelled: Callable[[], bool] | None) -> np.ndarray:
+def _resampled(path: Path, cancelled: Callable[[], bool] | None) -> Iterator[np.ndarray]:
+    """Yields mono blocks [b] float32 at 16 kHz."""
+    resampler, frames, rate, sent = None, 0, SAMPLE_RATE, 0
+    for rate, block in _decoded(path, cancelled):
+        resampler = resampler or _Resampler(rate)
+        frames += len(block)
+        samples = resampler.push(block)
+        sent += len(samples)
+        yield samples
+    if resampler is not None:
+        yield resampler.finish()[: _count(frames, rate) - sent]
+
+
+def _count(frames: int, rate: int) -> int:
+    """Samples at 16 kHz of frames at a rate."""
+    return max(1, round(frames * SAMPLE_RATE / rate))
+
+
+def _decoded(path: Path, cancelled: Callable[[], bool] | None) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields (rate in Hz, mono block [b] float32 at that rate); at least one block, of finite numbers."""
+    _check_file(path)
+    try:
+        with _opened(path) as file:
+            yield from _read(file, path.name, cancelled)
+    # TypeError: soundfile wants to be told the rate of headerless (.raw) files.
+    except (soundfile.LibsndfileError, TypeError) as error:
+        fix = f"Convert it to {FORMATS}."
+        if path.suffix.lower() in _NEEDS_AAC:
+            sentence = f"'{path.name}' is a film or an AAC file, which only Blender itself can decode."
+            raise PTalkerError("audio_unreadable", sentence, fix) from error
+        raise PTalkerError("audio_unreadable", f"'{path.name}' cannot be read as sound.", fix) from error
+
+
+def _read(file: soundfile.SoundFile, name: str, cancelled: Callable[[], bool] | None) -> Iterator[tuple[int, np.ndarray]]:
     rate = file.samplerate
     if rate not in _RATES:
         raise PTalkerError("audio_invalid", f"The sound '{name}' has an impossible sample rate of {rate} Hz.")
     stated = file.frames if file.seekable() else 0
     if stated > MAX_SECONDS * rate:
         raise _too_long(name)
-    resampler = _Resampler(rate)
-    parts: list[np.ndarray] = []
     frames = 0
     while True:
         if cancelled is not None and cancelled():
@@ -121,14 +166,12 @@ def _read(file: soundfile.SoundFile, name: str, cancelled: Callable[[], bool] | 
         frames += len(block)
         if frames > MAX_SECONDS * rate:
             raise _too_long(name)
-        parts.append(resampler.push(block.mean(axis=1)))
+        yield rate, block.mean(axis=1)
     if frames == 0:
         raise PTalkerError("audio_empty", f"The sound '{name}' is empty.")
     if frames < stated - rate // 2:
         sentence = f"The sound '{name}' is damaged: {frames / rate:.1f} of its {stated / rate:.1f} s can be read."
         raise PTalkerError("audio_unreadable", sentence, "Save or download it again.")
-    parts.append(resampler.finish())
-    return np.concatenate(parts)[: max(1, round(frames * SAMPLE_RATE / rate))]
 
 
 def _too_long(name: str) -> PTalkerError:

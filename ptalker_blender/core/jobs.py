@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,8 +22,9 @@ MAX_FPS = 240.0
 STRENGTHS = (-1.0, 3.0)
 MAX_SEED = 2**63 - 1
 
-# Where the runtime's stages lie within its part of a job: listening takes most of the time.
-_STAGES = {"listening": (0.0, 0.85), "animating": (0.85, 1.0)}
+# Where the runtime's stages lie within its part of a job: frames are made while the sound is heard; the last ones remain.
+_STAGES = {"listening": (0.0, 0.9), "animating": (0.9, 1.0)}
+_BLOCK = 1 << 16  # samples of silence at a time
 
 LoadModel = Callable[[], "PTalker"]
 
@@ -62,51 +63,86 @@ def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
 
     All input is checked before the model is asked for. Raises PTalkerError, Cancelled.
     """
-    from .audio import SILENT_SENTENCE, is_silent, load_audio
+    from .audio import SILENT_SENTENCE, check_audio
 
     check_options(job.fps, job.strength, job.seed)
     check_writable(Path(job.out))
     head = read_head(job.mesh) if job.mesh is not None else None
     reporter.progress("reading the sound", 0.0)
-    audio = between(load_audio(job.audio, reporter.cancelled), job.start, job.duration)
-    seconds = len(audio) / SAMPLE_RATE
+    sound = check_audio(job.audio, reporter.cancelled)
+    first, count = part(sound.samples, job.start, job.duration)
+    seconds = count / SAMPLE_RATE
     if round(seconds * job.fps) < 1:
         raise PTalkerError("audio_empty", f"The sound is shorter than one frame at {job.fps:g} frames a second.")
     model = load()
     basis = None
     if head is not None:
         basis = model.rig(*head, progress=_part(reporter, 0.02, 0.3), cancelled=reporter.cancelled)
+    heard = Heard(between(sound.blocks(reporter.cancelled), first, count))
     weights = model.generate(
-        audio,
+        heard,
         job.fps,
+        samples=count,
         style=job.style,
         strength=job.strength,
         seed=job.seed,
         progress=_part(reporter, 0.3 if head else 0.02, 0.95),
         cancelled=reporter.cancelled,
     )
-    arrays = {"fps": np.float64(job.fps), "names": np.array(CHANNELS), "weights": weights.astype(np.float32)}
+    arrays = {"fps": np.float64(job.fps), "names": np.array(CHANNELS), "weights": weights}
     frames = None
     if head is not None and basis is not None:
         arrays["basis"] = basis.astype(np.float32, copy=False)
         frames = Frames(head[0], basis, weights) if job.vertices else None
     _write(job.out, arrays, frames, reporter)
-    return Result(job.id, job.out, len(weights), seconds, (SILENT_SENTENCE,) if is_silent(audio) else ())
+    return Result(job.id, job.out, len(weights), seconds, (SILENT_SENTENCE,) if heard.silent else ())
 
 
-def between(audio: np.ndarray, start: float, duration: float | None) -> np.ndarray:
-    """Samples [n] -> those of start .. start + duration seconds (None: to the end); outside the sound is silence."""
+class Heard:
+    """Passes blocks of samples [m] on and knows whether all of them were silent."""
+
+    def __init__(self, blocks: Iterable[np.ndarray]) -> None:
+        self.blocks, self.silent = blocks, True
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        from .audio import is_silent
+
+        for block in self.blocks:
+            self.silent = self.silent and is_silent(block)
+            yield block
+
+
+def part(samples: int, start: float, duration: float | None) -> tuple[int, int]:
+    """The first sample and the number of samples of start .. start + duration seconds (None: to the end).
+
+    May reach beyond the sound, whose length is ``samples``. Raises PTalkerError option_invalid.
+    """
     from .audio import MAX_SECONDS
 
     first = round(start * SAMPLE_RATE)
-    count = len(audio) - first if duration is None else round(duration * SAMPLE_RATE)
+    count = samples - first if duration is None else round(duration * SAMPLE_RATE)
     if not 0 < count <= MAX_SECONDS * SAMPLE_RATE:
         raise PTalkerError("option_invalid", f"{count / SAMPLE_RATE:g} s of sound from {start:g} s on cannot be heard.")
-    heard = np.zeros(count, np.float32)
-    a, b = max(first, 0), min(first + count, len(audio))
-    if a < b:
-        heard[a - first : b - first] = audio[a:b]
-    return heard
+    return first, count
+
+
+def between(blocks: Iterable[np.ndarray], first: int, count: int) -> Iterator[np.ndarray]:
+    """Blocks of samples [m] -> blocks of the samples first .. first + count; outside the sound is silence."""
+    end = first + count
+    yield from _silence(min(-first, count))
+    at = 0  # samples of the sound that have passed
+    for block in blocks:
+        yield block[max(first - at, 0) : max(end - at, 0)]
+        at += len(block)
+        if at >= end:
+            return
+    yield from _silence(end - max(at, first))
+
+
+def _silence(count: int) -> Iterator[np.ndarray]:
+    while count > 0:
+        yield np.zeros(min(count, _BLOCK), np.float32)
+        count -= _BLOCK
 
 
 def rig(job: Rig, load: LoadModel, reporter: Reporter) -> Result:

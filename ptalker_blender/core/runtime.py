@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,11 @@ from . import SAMPLE_RATE, __version__
 from .channels import CHANNELS
 from .errors import Cancelled, PTalkerError
 from .mesh.rig import Rigger
-from .model.decoder import clamp_weights
 from .model.ptalker import PTalker as Network
-from .speech import RATE, SpeechEncoder
-from .styles import resolve
-from .upper_face import upper_face
+from .speech import BATCH, CORE, HOP, SpeechEncoder
+from .stream import Stream
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
-CHUNK = 8.0  # seconds decoded at once; each with the decoder's halo on both sides, so the seams are exact
 
 Progress = Callable[[str, float], None]
 Cancel = Callable[[], bool]
@@ -57,9 +54,7 @@ def check_sums(folder: Path) -> None:
 class PTalker:
     """The loaded model. Not safe for two threads at once; one job at a time."""
 
-    def __init__(
-        self, network: Network, speech: SpeechEncoder, rigger: Rigger, card: dict, device: torch.device
-    ) -> None:
+    def __init__(self, network: Network, speech: SpeechEncoder, rigger: Rigger, card: dict, device: torch.device) -> None:
         self.network, self.speech, self.rigger, self.card, self.device = network, speech, rigger, card, device
 
     @classmethod
@@ -76,12 +71,12 @@ class PTalker:
         rigger = Rigger.load(folder / "rig.safetensors")  # once per mesh: the CPU will do
         return cls(network.to(where), speech.to(where), rigger, card, where)
 
-    @torch.inference_mode()
     def generate(
         self,
-        audio: np.ndarray,
+        audio: np.ndarray | Iterable[np.ndarray],
         fps: float,
         *,
+        samples: int | None = None,
         style: str | Path | None = None,
         strength: float = 1.0,
         seed: int = 0,
@@ -90,45 +85,30 @@ class PTalker:
     ) -> np.ndarray:
         """audio [n] float32 16 kHz mono -> weights [T, K] float32, 0..1; T = round(n / 16000 * fps), frame i at i / fps.
 
-        Raises Cancelled soon after ``cancelled()`` turns true; PTalkerError for an unknown style or a bad frame rate.
+        Sound of any length may come as blocks [m], with ``samples`` = n told beforehand; memory then grows with the
+        weights only. Raises Cancelled soon after ``cancelled()`` turns true; PTalkerError for an unknown style, a bad
+        frame rate or samples that are not finite.
         """
-        if not (0 < fps <= 1000):
-            raise PTalkerError(
-                "bad_value", f"{fps} frames a second is not possible.", "Use a frame rate from 1 to 240."
-            )
+        blocks, total = ([audio], len(audio)) if isinstance(audio, np.ndarray) else (audio, samples)
+        if total is None:
+            raise ValueError("blocks of sound need the number of samples")
+        stream = Stream(self, fps, style=style, strength=strength, seed=seed)
         report = progress or (lambda stage, fraction: None)
-        vector = resolve(style, strength, self.network.styles).to(self.device)
-        features = self.speech.encode(audio, lambda f: report("listening", f), cancelled)
-        frames = round(len(audio) / SAMPLE_RATE * fps)
-        weights = np.empty((frames, len(CHANNELS)), np.float32)
-        step = max(1, int(CHUNK * fps))
-        for a in range(0, frames, step):
+        weights = np.empty((round(total / SAMPLE_RATE * fps), len(CHANNELS)), np.float32)
+        size = CORE * HOP * (1 if self.device.type == "cpu" else BATCH)  # a processor gains nothing from batches
+        for piece in regroup(blocks, size):
             if cancelled and cancelled():
                 raise Cancelled
-            b = min(a + step, frames)
-            weights[a:b] = self._decode(features, vector, a, b, fps)
-            report("animating", b / frames)
-        times = np.arange(frames) / fps
-        weights += upper_face(times, envelope(audio, times), seed)
-        return np.clip(weights, 0.0, 1.0)
-
-    def _decode(self, features: np.ndarray, style: torch.Tensor, a: int, b: int, fps: float) -> np.ndarray:
-        """Frames a..b-1 -> [b - a, K]: decoded with as much context as can reach them, so chunks join exactly."""
-        halo = self.network.decoder.halo
-        pad = int(np.ceil(halo * fps))
-        halo += self.network.audio.REACH / RATE
-        q0, q1 = max(0, a - pad), b + pad
-        n0 = max(0, int((q0 / fps - halo) * RATE)) // 2 * 2  # pairs of features stay the same pairs
-        n1 = min(len(features), int(np.ceil((q1 / fps + halo) * RATE)) + 1)
-        q1 = min(q1, max(b, int(n1 / RATE * fps)))
-        heard = features[n0:n1].astype(np.float32)
-        if len(heard) % 2:
-            heard, n1 = np.concatenate([heard, heard[-1:]]), n1 + 1
-        x = torch.from_numpy(heard).to(self.device)[None]
-        audio_times = torch.arange(n0, n1, device=self.device, dtype=torch.float64) / RATE - n0 / RATE
-        times = torch.arange(q0, q1, device=self.device, dtype=torch.float64) / fps - n0 / RATE
-        z = self.network(x, audio_times.float(), style[None], times.float())
-        return clamp_weights(z[0, a - q0 : b - q0]).float().cpu().numpy()
+            ready = stream.push(piece)
+            weights[stream.done - len(ready) : stream.done] = ready
+            report("listening", min(1.0, stream.received / total))
+        if cancelled and cancelled():
+            raise Cancelled
+        report("animating", 0.0)
+        ready = stream.finish()
+        weights[stream.done - len(ready) : stream.done] = ready
+        report("animating", 1.0)
+        return weights[: stream.done]
 
     def rig(
         self,
@@ -156,12 +136,15 @@ class PTalker:
         }
 
 
-def envelope(audio: np.ndarray, times: np.ndarray, width: float = 0.1) -> np.ndarray:
-    """Loudness of audio [n] round each time [T], 0..1 (RMS over ``width`` seconds against the clip's loud parts)."""
-    if not len(times):
-        return np.zeros(0, np.float32)
-    power = np.concatenate([[0.0], np.cumsum(audio.astype(np.float64) ** 2)])
-    a = np.clip(((times - width / 2) * SAMPLE_RATE).astype(int), 0, len(audio))
-    b = np.clip(((times + width / 2) * SAMPLE_RATE).astype(int), 0, len(audio))
-    rms = np.sqrt(np.maximum(power[b] - power[a], 0) / np.maximum(b - a, 1))
-    return (rms / max(float(np.quantile(rms, 0.95)), 1e-4)).clip(0, 1).astype(np.float32)
+def regroup(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Blocks of samples [m], any sizes -> the same samples in blocks of ``size``, the last as long as it comes."""
+    held, count = [np.zeros(0, np.float32)], 0
+    for block in blocks:
+        while count + len(block) >= size:
+            held.append(block[: size - count])
+            yield np.concatenate(held)
+            block, held, count = block[size - count :], [np.zeros(0, np.float32)], 0
+        held.append(block)
+        count += len(block)
+    if count:
+        yield np.concatenate(held)

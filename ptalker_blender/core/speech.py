@@ -106,13 +106,16 @@ class SpeechEncoder(nn.Module):
             if cancelled and cancelled():
                 raise Cancelled
             group = starts[b : b + BATCH]
-            x = np.stack([_slice(audio, (s - MARGIN) * HOP, WINDOW * HOP) for s in group])
-            y = self(torch.from_numpy(x)).to(torch.float16).cpu().numpy()
-            for s, f in zip(group, y, strict=True):
-                out[s : s + CORE] = f[MARGIN : MARGIN + min(CORE, total - s)]
+            heard = self.hear(np.stack([_slice(audio, (s - MARGIN) * HOP, WINDOW * HOP) for s in group]))
+            for s, f in zip(group, heard, strict=True):
+                out[s : s + CORE] = f[: total - s]
             if progress:
                 progress(min(1.0, (group[-1] + CORE) / total))
         return out
+
+    def hear(self, windows: np.ndarray) -> np.ndarray:
+        """Windows of samples [B, WINDOW * 320] float32 -> the features of their cores [B, CORE, channels] float16."""
+        return self(torch.from_numpy(windows)).to(torch.float16).cpu().numpy()[:, MARGIN : MARGIN + CORE]
 
 
 def _slice(audio: np.ndarray, start: int, length: int) -> np.ndarray:

@@ -47,93 +47,135 @@ def _smoothstep(u: np.ndarray) -> np.ndarray:
     return u * u * (3 - 2 * u)
 
 
-def _blinks(times: np.ndarray, rng: np.random.Generator, habits: Habits) -> np.ndarray:
-    """[T] lid closure 0..1 of a renewal process."""
-    out = np.zeros(len(times))
-    mean_pause = max(60.0 / max(habits.blink_rate, 1e-3) - SHORTEST_PAUSE, 0.05)
-    median = mean_pause / np.exp(PAUSE_SPREAD**2 / 2)
-    # the first pause is part of one already running
-    at = rng.random() * mean_pause
-    while at < times[-1] + 1:
-        pause, stretch, depth = rng.standard_normal(), rng.standard_normal(), rng.random()
-        factor = habits.blink_duration * np.exp(0.15 * stretch)
-        closing, shut, opening = CLOSING * factor, SHUT * factor, OPENING * factor
-        first, last = np.searchsorted(times, (at, at + closing + shut + opening))
-        t = times[first:last] - at
-        lid = np.minimum(_smoothstep(t / closing), 1 - _smoothstep((t - closing - shut) / opening) ** 0.8)
-        out[first:last] = np.maximum(out[first:last], (0.92 + 0.08 * depth) * lid)
-        at += closing + shut + opening + SHORTEST_PAUSE + median * np.exp(PAUSE_SPREAD * pause)
-    return out
+class _Blinks:
+    """Lid closure 0..1 of a renewal process."""
+
+    def __init__(self, rng: np.random.Generator, habits: Habits) -> None:
+        self.rng, self.habits = rng, habits
+        self.mean_pause = max(60.0 / max(habits.blink_rate, 1e-3) - SHORTEST_PAUSE, 0.05)
+        self.at = rng.random() * self.mean_pause  # the first pause is part of one already running
+        self.running: list[tuple[float, float, float]] = []  # begin s, factor on the durations, depth
+
+    def next(self, times: np.ndarray) -> np.ndarray:
+        """[T] closure."""
+        out = np.zeros(len(times))
+        median = self.mean_pause / np.exp(PAUSE_SPREAD**2 / 2)
+        length = CLOSING + SHUT + OPENING
+        while self.at <= times[-1]:
+            pause, stretch, depth = self.rng.standard_normal(), self.rng.standard_normal(), self.rng.random()
+            factor = self.habits.blink_duration * np.exp(0.15 * stretch)
+            self.running.append((self.at, factor, 0.92 + 0.08 * depth))
+            self.at += length * factor + SHORTEST_PAUSE + median * np.exp(PAUSE_SPREAD * pause)
+        for begin, factor, depth in self.running:
+            first, last = np.searchsorted(times, (begin, begin + length * factor))
+            t = (times[first:last] - begin) / factor
+            lid = np.minimum(_smoothstep(t / CLOSING), 1 - _smoothstep((t - CLOSING - SHUT) / OPENING) ** 0.8)
+            out[first:last] = np.maximum(out[first:last], depth * lid)
+        self.running = [e for e in self.running if e[0] + length * e[1] > times[-1]]
+        return out
 
 
-def _gaze(times: np.ndarray, rng: np.random.Generator, habits: Habits) -> np.ndarray:
-    """[T, 2] gaze in weights: + to the subject's left, + up. Each fixation returns towards the partner's eyes."""
-    moments, places = [-1.0], [np.zeros(2)]
-    at = 0.0
-    while at < times[-1] + 1:
-        at += 0.2 + (FIXATION - 0.2) * rng.standard_exponential()
-        moments.append(at)
-        places.append(0.3 * places[-1] + GAZE_SIZE * habits.gaze * rng.standard_normal(2))
-    where = np.array(places)
-    start = np.array(moments)
-    i = np.searchsorted(start, times, side="right") - 1
-    moved = _smoothstep((times - start[i]) / SACCADE)[:, None]
-    return where[np.maximum(i - 1, 0)] * (1 - moved) + where[i] * moved
+class _Gaze:
+    """Gaze in weights: + to the subject's left, + up. Each fixation returns towards the partner's eyes."""
+
+    def __init__(self, rng: np.random.Generator, habits: Habits) -> None:
+        self.rng, self.size = rng, GAZE_SIZE * habits.gaze
+        self.moments, self.places = [-2.0, -1.0], [np.zeros(2), np.zeros(2)]
+
+    def next(self, times: np.ndarray) -> np.ndarray:
+        """[T, 2]"""
+        while self.moments[-1] <= times[-1]:
+            wait = 0.2 + (FIXATION - 0.2) * self.rng.standard_exponential()
+            self.moments.append(max(self.moments[-1], 0.0) + wait)
+            self.places.append(0.3 * self.places[-1] + self.size * self.rng.standard_normal(2))
+        where, start = np.array(self.places), np.array(self.moments)
+        i = np.searchsorted(start, times, side="right") - 1
+        moved = _smoothstep((times - start[i]) / SACCADE)[:, None]
+        self.moments, self.places = self.moments[i[-1] - 1 :], self.places[i[-1] - 1 :]
+        return where[i - 1] * (1 - moved) + where[i] * moved
 
 
-def _drift(times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """[T] smooth noise of standard deviation near 1 (cubic value noise)."""
-    knots = rng.standard_normal(int(times[-1] / DRIFT_KNOT) + 4)
-    position = times / DRIFT_KNOT
-    i = position.astype(int)
-    u = _smoothstep(position - i)
-    return knots[i] * (1 - u) + knots[i + 1] * u
+class _Drift:
+    """Smooth noise of standard deviation near 1 (cubic value noise)."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.knots, self.first = np.zeros(0), 0
+
+    def next(self, times: np.ndarray) -> np.ndarray:
+        """[T]"""
+        position = times / DRIFT_KNOT
+        i = position.astype(int)
+        missing = int(i[-1]) + 2 - self.first - len(self.knots)
+        self.knots = np.concatenate([self.knots, self.rng.standard_normal(max(missing, 0))])
+        u, k = _smoothstep(position - i), i - self.first
+        out = self.knots[k] * (1 - u) + self.knots[k + 1] * u
+        self.knots, self.first = self.knots[k[-1] :], int(i[-1])
+        return out
 
 
-def _emphasis(times: np.ndarray, envelope: np.ndarray) -> np.ndarray:
-    """[T] 0..1: how far the speech level stands above its recent mean; causal."""
-    fast, slow, raised = 0.0, 0.0, 0.0
-    out = np.zeros(len(times))
-    steps = np.diff(times, prepend=times[0])
-    decay = {tau: np.exp(-steps / tau) for tau in (FAST, SLOW, FOLLOW)}
-    for k, level in enumerate(np.asarray(envelope, np.float64)):
-        fast += (level - fast) * (1 - decay[FAST][k])
-        slow += (level - slow) * (1 - decay[SLOW][k])
-        above = max(0.0, fast / (slow + 1e-4) - 1.2) if slow > 1e-4 else 0.0
-        raised += (min(above, 1.0) - raised) * (1 - decay[FOLLOW][k])
-        out[k] = raised
-    return out
+class _Emphasis:
+    """0..1: how far the speech level stands above its recent mean; causal."""
+
+    def __init__(self) -> None:
+        self.fast, self.slow, self.raised = 0.0, 0.0, 0.0
+        self.time: float | None = None
+
+    def next(self, times: np.ndarray, envelope: np.ndarray) -> np.ndarray:
+        """[T]"""
+        out = np.zeros(len(times))
+        steps = np.diff(times, prepend=times[0] if self.time is None else self.time)
+        decay = {tau: np.exp(-steps / tau) for tau in (FAST, SLOW, FOLLOW)}
+        for k, level in enumerate(np.asarray(envelope, np.float64)):
+            self.fast += (level - self.fast) * (1 - decay[FAST][k])
+            self.slow += (level - self.slow) * (1 - decay[SLOW][k])
+            above = max(0.0, self.fast / (self.slow + 1e-4) - 1.2) if self.slow > 1e-4 else 0.0
+            self.raised += (min(above, 1.0) - self.raised) * (1 - decay[FOLLOW][k])
+            out[k] = self.raised
+        self.time = float(times[-1])
+        return out
+
+
+class UpperFace:
+    """One take, frame after frame: however it is cut up, the frames are the same."""
+
+    def __init__(self, seed: int, habits: Habits | None = None) -> None:
+        self.habits = habits or Habits()
+        streams = [np.random.default_rng([seed & 0x7FFFFFFF, k]) for k in range(4)]
+        self.blinks, self.gaze = _Blinks(streams[0], self.habits), _Gaze(streams[1], self.habits)
+        self.outer, self.inner = _Drift(streams[2]), _Drift(streams[3])
+        self.emphasis = _Emphasis()
+
+    def next(self, times: np.ndarray, envelope: np.ndarray | None) -> np.ndarray:
+        """times [T] s >= 0, ascending, after those of the call before; envelope [T] >= 0 speech level,
+        about 1 where speech is loud, or None -> additive weights [T, 52]. Only the eyes and brows are not 0."""
+        times, habits = np.asarray(times, np.float64), self.habits
+        out = np.zeros((len(times), len(CHANNELS)), np.float32)
+        if not len(times):
+            return out
+        lid = self.blinks.next(times)
+        x, y = self.gaze.next(times).T
+        raised = habits.brow_rest + habits.brow_drift * self.outer.next(times)
+        if envelope is not None:
+            raised = raised + habits.brow_emphasis * self.emphasis.next(times, envelope)
+        inner = habits.brow_drift * self.inner.next(times)
+
+        for side, away in (("Left", 1.0), ("Right", -1.0)):
+            down = np.maximum(-y, 0)
+            out[:, INDEX["eyeBlink" + side]] = np.clip(lid + 0.3 * down * (1 - lid), 0, 1)  # lids follow a look down
+            out[:, INDEX["eyeSquint" + side]] = np.clip(habits.squint + 0.15 * lid, 0, 1)
+            out[:, INDEX["eyeLookOut" + side]] = np.maximum(away * x, 0)
+            out[:, INDEX["eyeLookIn" + side]] = np.maximum(-away * x, 0)
+            out[:, INDEX["eyeLookUp" + side]] = np.maximum(y, 0)
+            out[:, INDEX["eyeLookDown" + side]] = down
+            more = 1 + away * habits.asymmetry
+            out[:, INDEX["eyeWide" + side]] = np.clip(0.3 * raised * more, 0, 1) * (1 - lid)
+            out[:, INDEX["browOuterUp" + side]] = np.clip(raised * more, 0, 1)
+            out[:, INDEX["browDown" + side]] = np.clip(-raised * more, 0, 1)
+        out[:, INDEX["browInnerUp"]] = np.clip(0.8 * np.maximum(raised, 0) + np.maximum(inner, 0), 0, 1)
+        return out
 
 
 def upper_face(times: np.ndarray, envelope: np.ndarray | None, seed: int, habits: Habits | None = None) -> np.ndarray:
-    """times [T] s >= 0, ascending; envelope [T] >= 0 speech level in any scale, or None -> additive weights [T, 52].
-
-    Only channels of the eyes and brows are other than 0. Deterministic in `seed`."""
-    habits = habits or Habits()
-    times = np.asarray(times, np.float64)
-    out = np.zeros((len(times), len(CHANNELS)), np.float32)
-    if not len(times):
-        return out
-    streams = [np.random.default_rng([seed & 0x7FFFFFFF, k]) for k in range(4)]
-    lid = _blinks(times, streams[0], habits)
-    gaze = _gaze(times, streams[1], habits)
-    raised = habits.brow_rest + habits.brow_drift * _drift(times, streams[2])
-    if envelope is not None:
-        raised = raised + habits.brow_emphasis * _emphasis(times, envelope)
-    inner = habits.brow_drift * _drift(times, streams[3])
-
-    x, y = gaze.T
-    for side, away in (("Left", 1.0), ("Right", -1.0)):
-        down = np.maximum(-y, 0)
-        out[:, INDEX["eyeBlink" + side]] = np.clip(lid + 0.3 * down * (1 - lid), 0, 1)  # lids follow a downward look
-        out[:, INDEX["eyeSquint" + side]] = np.clip(habits.squint + 0.15 * lid, 0, 1)
-        out[:, INDEX["eyeLookOut" + side]] = np.maximum(away * x, 0)
-        out[:, INDEX["eyeLookIn" + side]] = np.maximum(-away * x, 0)
-        out[:, INDEX["eyeLookUp" + side]] = np.maximum(y, 0)
-        out[:, INDEX["eyeLookDown" + side]] = down
-        more = 1 + away * habits.asymmetry
-        out[:, INDEX["eyeWide" + side]] = np.clip(0.3 * raised * more, 0, 1) * (1 - lid)
-        out[:, INDEX["browOuterUp" + side]] = np.clip(raised * more, 0, 1)
-        out[:, INDEX["browDown" + side]] = np.clip(-raised * more, 0, 1)
-    out[:, INDEX["browInnerUp"]] = np.clip(0.8 * np.maximum(raised, 0) + np.maximum(inner, 0), 0, 1)
-    return out
+    """A whole take: times [T] s >= 0, ascending; envelope as in UpperFace.next -> additive weights [T, 52]."""
+    return UpperFace(seed, habits).next(times, envelope)

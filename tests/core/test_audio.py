@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import soundfile
 from scipy import signal
 
 from ptalker_blender.core import SAMPLE_RATE, audio
-from ptalker_blender.core.audio import is_silent, load_audio
+from ptalker_blender.core.audio import check_audio, is_silent, load_audio
 from ptalker_blender.core.errors import Cancelled, PTalkerError
 
 
@@ -23,6 +24,8 @@ def failure(path: Path) -> PTalkerError:
     with pytest.raises(PTalkerError) as caught:
         load_audio(path)
     assert "\n" not in caught.value.sentence
+    with pytest.raises(PTalkerError, match=re.escape(caught.value.sentence)):
+        check_audio(path)
     return caught.value
 
 
@@ -49,6 +52,10 @@ def test_blocks_join_without_a_seam(tmp_path: Path, rate: int, monkeypatch: pyte
     samples = load_audio(path)
     assert len(samples) == round(len(noise) / rate * SAMPLE_RATE)
     np.testing.assert_allclose(samples, whole[: len(samples)], atol=1e-6)
+    sound = check_audio(path)
+    blocks = list(sound.blocks())
+    assert sound.samples == len(samples) and len(blocks) > 3
+    np.testing.assert_array_equal(np.concatenate(blocks), samples)
 
 
 def test_a_click_stays_where_it_is(tmp_path: Path) -> None:

@@ -47,20 +47,12 @@ def test_noise_is_no_speech(model: runtime.PTalker) -> None:
         assert model.generate(hiss * level, 25.0)[:, INDEX["jawOpen"]].max() < 0.15
 
 
-def test_chunks_join_exactly(model: runtime.PTalker, speech: np.ndarray, monkeypatch) -> None:
-    long = np.concatenate([speech, speech, speech])
-    chunked = model.generate(long, 29.97)
-    monkeypatch.setattr(runtime, "CHUNK", 1e6)
-    assert np.abs(chunked - model.generate(long, 29.97)).max() < 1e-3
-
-
 def test_what_is_heard_first_does_not_depend_on_what_follows(model: runtime.PTalker, speech: np.ndarray) -> None:
     """A stream gives what the whole clip gives: 5 s before the end, nothing beyond the end can be heard."""
     whole = model.generate(np.concatenate([speech, speech, speech]), 25.0)
     part = model.generate(np.concatenate([speech, speech]), 25.0)
-    lower = list(LOWER_FACE)  # brows follow the loudness of the whole clip
     sure = len(part) - 25 * 14  # one window of the encoder and the decoder's reach
-    assert np.abs(whole[:sure, lower] - part[:sure, lower]).max() < 1e-3
+    assert np.abs(whole[:sure] - part[:sure]).max() < 1e-3
 
 
 def test_frame_rates_agree(model: runtime.PTalker, speech: np.ndarray) -> None:
