@@ -45,21 +45,32 @@ def run(args: argparse.Namespace) -> int:
     files = report.prepare(args.report)
     import torch
 
+    from ..evaluate import vertices
     from ..evaluate.run import Wanted, evaluate
     from ..runtime import PTalker
+    from ..vertex_runtime import is_run
 
     if args.threads:
         torch.set_num_threads(args.threads)
     terminal = Terminal()
     wanted = Wanted(args.data, args.fits, args.style, args.most, args.seed, args.rig, not args.no_floor, not args.no_speed)
+    vertex_run: Path | None = args.assets if args.assets and is_run(args.assets) else None
     try:
-        model = PTalker.load(args.assets, args.device)
-        result, pictures = evaluate(model, wanted, files[0].parent / "fits", terminal.progress)
+        if vertex_run:
+            options = sets.Options(most=args.most, seed=args.seed)
+            result, pictures = vertices.evaluate_run(vertex_run, args.data, options, args.style, terminal.progress)
+        else:
+            model = PTalker.load(args.assets, args.device)
+            result, pictures = evaluate(model, wanted, files[0].parent / "fits", terminal.progress)
     finally:
         terminal.clear()
     report.write(files, result, pictures)
     if args.card:
         args.card.write_text(json.dumps(card.figures(result), indent=1) + "\n", "utf-8")
+    if vertex_run:
+        print(vertices.table(result))
+        print(f"{files[1]} and {files[0].name}")
+        return 0
     for group, row in result["groups"].items():
         shown = [f"{report.LEGEND[k][0]} {report.show(row[k])}" for k in ("r", "closed", "lve_mm2", "fdd_mm") if k in row]
         print(f"{group:24s}" + "  ".join(shown))

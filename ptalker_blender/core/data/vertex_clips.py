@@ -90,6 +90,7 @@ class VertexSet:
     folder: Path
     templates: dict[str, np.ndarray]  # subject -> [V, 3] float64
     clips: dict[str, list[VertexClip]]  # by split; a clip may be in several
+    everything: list[VertexClip]  # also what is in no split: other sentences of test subjects
     lips: np.ndarray  # [n] vertex numbers
     upper: np.ndarray  # [m]
     silent: list[str] = field(default_factory=list)  # sentences left out because they have no sound
@@ -166,7 +167,17 @@ def read_set(folder: Path, layout: Layout) -> VertexSet:
         if not len(region) or region.min() < 0 or region.max() >= count:
             sentence = f"The regions of '{folder.name}' name vertices that its templates of {count} vertices do not have."
             raise PTalkerError("data_mismatch", sentence)
-    return VertexSet(layout, folder, templates, by_split, lips, upper, silent)
+    return VertexSet(layout, folder, templates, by_split, clips, lips, upper, silent)
+
+
+def find_set(folder: Path, layouts: Sequence[Layout]) -> VertexSet:
+    """The data set in a folder. Raises PTalkerError("data_missing" ...) where it is none of ``layouts``."""
+    for layout in layouts:
+        if looks_like(folder, layout):
+            return read_set(folder, layout)
+    names = " or ".join(layout.name for layout in layouts)
+    sentence = f"'{folder}' is not {names} as published: it needs templates.pkl, vertices_npy and wav."
+    raise PTalkerError("data_missing", sentence, "docs/vocaset.md says which files go where.")
 
 
 def read_templates(path: Path) -> dict[str, np.ndarray]:

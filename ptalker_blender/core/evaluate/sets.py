@@ -25,6 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data import biwi, vocaset
+from ..data.vertex_clips import looks_like
 from ..errors import PTalkerError
 
 
@@ -116,6 +118,8 @@ class Reader:
 
 READERS: list[Reader] = [
     Reader("corpus", lambda d: (d / "heads" / "ict_facekit.npz").is_file() and (d / "speech").is_dir(), ".corpus:read"),
+    Reader("VOCASET", lambda d: looks_like(d, vocaset.LAYOUT), ".vertices:read"),
+    Reader("BIWI", lambda d: looks_like(d, biwi.LAYOUT), ".vertices:read"),
 ]
 
 
