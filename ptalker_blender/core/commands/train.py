@@ -18,9 +18,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--data", metavar="DATA", type=Path, required=True, help="the data folder")
     parser.add_argument("--corpus", metavar="SHARDS", type=Path, required=True, help="what `corpus` made of it")
     parser.add_argument("--fits", type=Path, help="folder of the fitted tracks (default: SHARDS/fits)")
-    parser.add_argument(
-        "--out", metavar="RUN", type=Path, required=True, help="last.pt, ptalker.safetensors, log.jsonl, tensorboard"
-    )
+    parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="folder to write: model, last.pt, curves")
     parser.add_argument("--set", metavar="TABLE.NAME=VALUE", action="append", default=[], help="change a setting of CONFIG")
     parser.add_argument("--fresh", action="store_true", help="begin anew even if RUN/last.pt is there")
     parser.set_defaults(run=run)

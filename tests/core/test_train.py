@@ -1,0 +1,241 @@
+"""From a data folder to a checkpoint: the corpus and train commands on a corpus of some seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_corpus import write_corpus, write_encoder
+
+from ptalker_blender.core import cli
+from ptalker_blender.core.data.motion_set import MotionSet, find_shards
+from ptalker_blender.core.errors import PTalkerError
+from ptalker_blender.core.model.ptalker import PTalker
+from ptalker_blender.core.train.loop import fit, step_rng
+from ptalker_blender.core.train.motion import MotionTask
+from ptalker_blender.core.train.motion_batch import NO_SPEAKER
+from ptalker_blender.core.train.settings import WEIGHTS, RunSettings, from_tables, read_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {
+    "loop": {"steps": 4, "every": 2, "threads": 1, "device": "cpu", "warmup": 1},
+    "data": {"real": 2, "synthetic": 3, "seconds": 3, "identities": 1},
+    "model": {"width": 32, "blocks": 1, "style": 8, "node_width": 8, "frame_width": 16},
+}
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def shards(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("corpus") / "shards"
+    assert cli.main(corpus_command(data, out)) == 0
+    return out
+
+
+def corpus_command(data: Path, out: Path) -> list[str]:
+    return ["corpus", "--data", str(data), "--out", str(out), "--passes", "1", "--quiet", "8", "--threads", "1"]
+
+
+def task(folder: Path, corpus: Path, **tables) -> MotionTask:
+    merged = {k: SMALL.get(k, {}) | tables.get(k, {}) for k in {**SMALL, **tables}}
+    return MotionTask(from_tables(merged), folder, corpus, corpus / "fits")
+
+
+def config(folder: Path) -> Path:
+    lines = []
+    for table, values in SMALL.items():
+        lines += [f"[{table}]", *(f"{k} = {json.dumps(v)}" for k, v in values.items())]
+    (folder / "small.toml").write_text("\n".join(lines))
+    return folder / "small.toml"
+
+
+def train_command(folder: Path, data: Path, shards: Path, *more: str) -> list[str]:
+    out = folder / "run"
+    return ["train", str(config(folder)), "--data", str(data), "--corpus", str(shards), "--out", str(out), *more]
+
+
+def test_corpus_says_what_is_in_it(shards: Path) -> None:
+    card = json.loads((shards / "corpus.json").read_text())
+    assert card["encoder"] == "whisper-tiny.en-encoder" and card["features"] == 32
+    assert set(card["shards"]) == {"dev_real", "dev_speech", "quiet", "real_0", "speech_0"}
+    for name, shard in card["shards"].items():
+        features = np.load(shards / f"{name}.npy", mmap_mode="r")
+        assert features.shape == (shard["windows"], 400, 32) and features.dtype == np.float16
+    assert card["hours"] > 0 and (shards / "fits" / "grid_s1.npz").is_file()
+
+
+def test_corpus_goes_on_where_it_was_stopped(data: Path, shards: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(shards, tmp_path / "part")
+    expected = (out / "speech_0.npy").read_bytes()
+    (out / "speech_0.jsonl").unlink()  # stopped before the end of this one
+    kept = (out / "real_0.npy").stat().st_mtime_ns
+    assert cli.main(corpus_command(data, out)) == 0
+    assert (out / "speech_0.npy").read_bytes() == expected and (out / "real_0.npy").stat().st_mtime_ns == kept
+
+
+def test_corpus_keeps_to_one_encoder(data: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_encoder(tmp_path / "other", hidden=8)
+    assert cli.main([*corpus_command(data, shards), "--speech-encoder", str(tmp_path / "other")]) == 2
+    assert "whisper-tiny.en-encoder" in capsys.readouterr().err
+    assert cli.main(corpus_command(tmp_path, tmp_path / "x")) == 2
+    assert "grid_s1/clips.jsonl" in capsys.readouterr().err
+
+
+def test_train_writes_a_model_that_loads(data: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(train_command(tmp_path, data, shards)) == 0
+    assert "Best at step" in capsys.readouterr().out
+    net, card = PTalker.load(tmp_path / "run" / "ptalker.safetensors")
+    assert set(net.styles) == {"natural", "teacher", "neutral"} and torch.equal(net.styles["natural"], net.styles["neutral"])
+    assert not torch.allclose(net.styles["natural"], net.styles["teacher"])
+    assert card["recipe"]["loop"]["steps"] == 4 and card["figures"]["step"] in (2, 4)
+    assert net.config.features == 32 and net.config.width == 32
+    line = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    assert {"r_s1", "r_unseen", "r_teacher", "lve_s1", "lve_unseen", "closed", "score", *WEIGHTS} <= set(line)
+    assert line["lve_s1"] > 0 and line["step"] == 4
+    assert cli.main(train_command(tmp_path, data, shards, "--set", "loop.steps=6")) == 0
+    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["done"] == 6
+
+
+def weights(t: MotionTask) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in t.modules["net"].parameters()])
+
+
+def test_same_seed_same_weights_also_in_two_parts(data: Path, shards: Path, tmp_path: Path) -> None:
+    whole, parts = task(data, shards), task(data, shards)
+    fit(whole, whole.settings.loop, tmp_path / "whole")
+    stop_after(parts, 3)
+    with pytest.raises(KeyboardInterrupt):
+        fit(parts, parts.settings.loop, tmp_path / "parts")
+    rest = task(data, shards)
+    fit(rest, rest.settings.loop, tmp_path / "parts")
+    assert torch.equal(weights(whole), weights(rest))
+
+
+def stop_after(t: MotionTask, steps: int) -> None:
+    """Ask for the end in the last of so many steps, as Ctrl-C does."""
+    import signal
+
+    count, losses = [0], t.losses
+
+    def counted(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        count[0] += 1
+        if count[0] == steps:
+            os.kill(os.getpid(), signal.SIGINT)
+        return losses(batch)
+
+    t.losses = counted  # type: ignore[method-assign]
+
+
+def test_two_processes(data: Path, shards: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "ptalker_blender.core",
+    ]
+    done = subprocess.run(
+        [*command, *train_command(tmp_path, data, shards, "--set", "loop.steps=2")], cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, timeout=180,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Best at step") == 1 and (tmp_path / "run" / "ptalker.safetensors").is_file()
+
+
+@pytest.mark.parametrize("missing", ["real", "synthetic"])
+def test_one_kind_of_data_is_enough(data: Path, shards: Path, tmp_path: Path, missing: str) -> None:
+    t = task(data, shards, data={missing: 0}, loop={"steps": 1})
+    fit(t, t.settings.loop, tmp_path)
+    styles = PTalker.load(tmp_path / "ptalker.safetensors")[0].styles
+    assert torch.equal(styles["neutral"], styles["natural" if missing == "synthetic" else "teacher"])
+
+
+def test_a_term_of_weight_0_is_not_computed(data: Path, shards: Path) -> None:
+    every = task(data, shards)
+    batch = every.batch(step_rng(1, 0, 0, 0))
+    assert set(every.losses(batch)) == set(WEIGHTS)
+    off = ("contrastive", "kl", "content_decode", "independence", "adversary", "style_nce", "style_agree")
+    few = task(data, shards, weights=dict.fromkeys(off, 0))
+    assert not set(off) & set(few.losses(batch))
+
+
+def test_voiceless_windows_take_no_part_in_style_and_speaker(data: Path, shards: Path) -> None:
+    t = task(data, shards, data={"quiet": 1.0})
+    batch = t.batch(step_rng(1, 0, 0, 0))
+    assert batch["speaker"].tolist()[2] == NO_SPEAKER and batch["agree"].tolist()[2] == 0
+    assert (batch["speaker"][[0, 1, 3, 4]] != NO_SPEAKER).all() and batch["agree"].tolist()[:2] == [1, 1]
+    style, contents = torch.randn(5, 8), [torch.randn(5, 32)]
+    other = contents[0].clone()
+    other[2] += 1.0
+    a, b = (t.separation(style, c, batch["speaker"])["adversary"] for c in (contents, [other]))
+    assert torch.equal(a, b)
+
+
+def test_rows_of_one_style_are_no_negatives(data: Path, shards: Path) -> None:
+    t = task(data, shards)
+    for step in range(8):
+        batch = t.batch(step_rng(1, 0, step, 0))
+        distinct = batch["distinct"].tolist()
+        assert distinct[0] == 0 and 1 not in distinct and batch["other_row"].tolist() == [0, 1, 3, 4, 2]
+
+
+def test_converted_voices_say_nothing_of_style(data: Path, shards: Path, tmp_path: Path) -> None:
+    """A conv_ shard: real faces heard in another voice."""
+    both = shutil.copytree(shards, tmp_path / "both")
+    shutil.copy(both / "real_0.npy", both / "conv_0.npy")
+    lines = [json.loads(line) | {"voice": "s1 as af_one"} for line in (both / "real_0.jsonl").read_text().splitlines()]
+    (both / "conv_0.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    names = find_shards(both, RunSettings().data.shards)
+    assert (
+        names == ["real_0", "conv_0", "speech_0", "quiet"]
+        and find_shards(both, ["*_0"], 1) == names[1:2] + names[:1] + names[2:3]
+    )
+    windows = MotionSet(data, both, both / "fits", names)
+    converted = [i for i in windows.real if not windows.own_voice(i)]
+    assert len(converted) == len(lines) and len(windows.real) == 2 * len(lines)
+
+
+def test_other_languages_are_drawn_oftener(data: Path, shards: Path) -> None:
+    t = task(data, shards, data={"other_languages": 1000.0, "quiet": 0.0})
+    picks = t.batches.picks(np.random.default_rng(0))[2:]
+    assert {t.set.language(i) for i in picks} == {"es"}
+
+
+def test_settings_that_are_wrong_are_told(data: Path, shards: Path, tmp_path: Path) -> None:
+    for change, words in (
+        ("loop.step=5", "no setting loop.step"), ("train.steps=5", r"no table \[train\]"), ("loop.steps=many", "whole number"),
+        ("loop.steps", "not a setting"), ("weights.kl=true", "a number"),
+    ):  # fmt: skip
+        with pytest.raises(PTalkerError, match=words):
+            read_settings("default", [change])
+    with pytest.raises(PTalkerError, match="default, quick"):
+        read_settings("fast")
+    assert read_settings("quick", ["weights.kl=0", "data.shards=['real_*']"]).data.shards == ("real_*",)
+    with pytest.raises(PTalkerError, match="core corpus"):
+        MotionTask(from_tables({}), data, tmp_path, shards / "fits")
+    with pytest.raises(PTalkerError, match="real windows"):
+        task(data, shards, data={"shards": ["speech_*"]})
+    wide = shutil.copytree(shards, tmp_path / "wide")
+    np.save(wide / "quiet.npy", np.zeros((8, 400, 64), np.float16))
+    with pytest.raises(PTalkerError, match="different speech encoders"):
+        task(data, wide)
+
+
+def test_the_default_file_says_what_the_code_says() -> None:
+    default, code = read_settings("default"), RunSettings()
+    assert default.weights == code.weights and default.data == code.data
+    assert {**vars(default.loop), "steps": 0, "every": 0} == {**vars(code.loop), "steps": 0, "every": 0}
