@@ -1,35 +1,5 @@
-"""The floor: ridge regression from speech features to the lip gap, 14 min of one speaker (as the corpus' probe).
+"""The ridge floor; it lives with the evaluation, which prints it beside every figure."""
 
-Same features as ours (last layer only), contexts of -0.12 .. 0.12 s, ridge 3000.
-"""
+from ptalker_blender.core.evaluate.floor import OFFSETS, RIDGE, Ridge, design
 
-from __future__ import annotations
-
-import numpy as np
-
-RIDGE = 3000.0
-OFFSETS = (-6, -3, 0, 3, 6)
-
-
-def design(features: np.ndarray, frames: int, fps: float) -> np.ndarray:
-    """features [N, C] at 50 Hz -> rows [frames, 5 C] for frame i at i / fps seconds, interpolated."""
-    f = features[:, features.shape[1] // 2 :].astype(np.float32)
-    x = np.concatenate([np.roll(f, k, 0) for k in OFFSETS], 1)
-    t = np.clip(np.arange(frames) / fps * 50, 0, len(f) - 1.001)
-    a = t.astype(int)
-    part = (t - a)[:, None].astype(np.float32)
-    return x[a] * (1 - part) + x[a + 1] * part
-
-
-class Ridge:
-    """Fit once, then ``predict(features, frames, fps) -> [frames]``, the lip gap up to an offset."""
-
-    def __init__(self, features: list[np.ndarray], gaps: list[np.ndarray], fps: float) -> None:
-        x = np.concatenate([design(f, len(y), fps) for f, y in zip(features, gaps, strict=True)])
-        y = np.concatenate([g - np.median(g) for g in gaps])
-        self.mean, self.scale = x.mean(0), x.std(0) + 1e-6
-        x = (x - self.mean) / self.scale
-        self.weights = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (y - y.mean()))
-
-    def predict(self, features: np.ndarray, frames: int, fps: float) -> np.ndarray:
-        return ((design(features, frames, fps) - self.mean) / self.scale) @ self.weights
+__all__ = ["OFFSETS", "RIDGE", "Ridge", "design"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -27,6 +28,7 @@ FPS = 25.0
 EYE_CORNERS = 36, 45  # of the 68 landmarks; their distance is the unit of the tracks
 GRIDS = "grid_s1", "grid_dev"
 STUDIO = "studio prompts en"
+SPOKEN = 150  # clips of a spoken group that are heard when nobody says how many: more change no figure's second digit
 
 
 def read_ict(data: Path) -> dict[str, np.ndarray]:
@@ -34,7 +36,7 @@ def read_ict(data: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(data / "heads" / "ict_facekit.npz") as z:
             return {k: z[k] for k in z.files}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise PTalkerError("not_a_corpus", f"The head 'heads/ict_facekit.npz' in '{data}' cannot be read.") from error
 
 
@@ -79,11 +81,12 @@ def read_fits(data: Path, options: Options, ict: dict[str, np.ndarray]) -> dict[
     return found
 
 
-def chosen(things: list, options: Options) -> list:
-    """``most`` of them, the same ones for the same seed, in their order."""
-    if options.most is None or len(things) <= options.most:
+def chosen(things: list, options: Options, usual: int | None = None) -> list:
+    """``options.most`` of them (else ``usual``; None: all), the same ones for the same seed, in their order."""
+    most = options.most or usual
+    if most is None or len(things) <= most:
         return things
-    picks = np.random.default_rng(options.seed).permutation(len(things))[: options.most]
+    picks = np.random.default_rng(options.seed).permutation(len(things))[:most]
     return [things[i] for i in sorted(picks)]
 
 
@@ -131,7 +134,7 @@ def _prompts(data: Path) -> list[tuple[str, list]]:
 
 def _taught(data: Path, clips: list[tuple[str, list]], group: str, language: str, face: Face, options: Options) -> Iterator[Item]:
     neutral = TeacherStyle.neutral()
-    for path, phones in chosen(clips, options):
+    for path, phones in chosen(clips, options, SPOKEN):
         audio = load_audio(data / path)
         try:
             weights = curves(phones, np.arange(round(len(audio) / 16000 * FPS)) / FPS, neutral)

@@ -104,8 +104,11 @@ def prepare(out: Path) -> tuple[Path, Path]:
     try:
         files[0].parent.mkdir(parents=True, exist_ok=True)
         for file in files:
+            there = file.exists()
             with file.open("ab"):
                 pass
+            if not there:
+                file.unlink()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise PTalkerError(

@@ -60,61 +60,75 @@ class Watcher:
         return metrics.pooled_r(pairs) if pairs else None
 
 
-def evaluate(model: PTalker, wanted: Wanted, cache: Path, progress: Progress) -> tuple[dict, dict[str, bytes]]:
-    """-> (JSON tree of figures, pictures by heading). ``cache``: where fits are made when none are given.
+@dataclass
+class Compared:
+    """All clips measured, by group, and what else the other figures need."""
+
+    groups: dict[str, list[measure.Clip]]
+    summaries: dict[str, dict]
+    face: sets.Face | None  # of the corpus
+    speech: np.ndarray  # some of what was heard
+
+
+def compare(ours: Ours, wanted: Wanted, cache: Path, progress: Progress) -> Compared:
+    """Every item of the data set against its truth. ``cache``: where fits are made when none are given.
 
     Raises PTalkerError for a folder that cannot be evaluated.
     """
-    reader = sets.find_reader(wanted.data)
+    reader, floor, face = sets.find_reader(wanted.data), None, None
     options = Options(wanted.fits, cache, wanted.most, wanted.seed)
-    ours, floor, face = Ours(model, wanted.style, wanted.seed, wanted.rig), None, None
-    corpus = reader.name == "corpus"
-    if corpus:
+    if reader.name == "corpus":
         ict = read_ict(wanted.data)
         face = ict_face(ict)
         progress("reading the fits", 0.0)
         fits = read_fits(wanted.data, options, ict)
         if wanted.floor:
             progress("fitting the floor", 0.0)
-            floor = corpus_floor(wanted.data, fits, model.speech, FPS)
+            floor = corpus_floor(wanted.data, fits, ours.model.speech, FPS)
     watcher = Watcher(ours, floor)
     groups = measure.evaluate_items(reader(wanted.data, options), watcher, lambda item: progress(item.group, 0.0))
     if not groups:
-        raise PTalkerError(
-            "not_a_corpus", f"There is nothing in '{wanted.data}' to evaluate on.", "It needs clips of a dev or test split."
-        )
+        sentence = f"There is nothing in '{wanted.data}' to evaluate on."
+        raise PTalkerError("not_a_corpus", sentence, "It needs clips of a dev or test split.")
     summaries = {}
     for name, clips in groups.items():
         summaries[name] = measure.summary(clips)
         if (r := watcher.r(clips)) is not None:
             summaries[name]["r_floor"] = r
+    return Compared(groups, summaries, face, np.concatenate(watcher.speech))
+
+
+def evaluate(model: PTalker, wanted: Wanted, cache: Path, progress: Progress) -> tuple[dict, dict[str, bytes]]:
+    """-> (JSON tree of figures, pictures by heading). Arguments and errors as ``compare``."""
+    ours = Ours(model, wanted.style, wanted.seed, wanted.rig)
+    found = compare(ours, wanted, cache, progress)
     result: dict = {
         "ptalker": __version__,
         "settings": {
-            "data": wanted.data.resolve().name, "set": reader.name, "style": wanted.style or "neutral", "seed": wanted.seed,
-            "most": wanted.most, "rig": wanted.rig,
+            "data": wanted.data.resolve().name, "style": wanted.style or "neutral", "seed": wanted.seed, "most": wanted.most,
+            "rig": wanted.rig,
         },
-        "groups": summaries,
-        "languages": languages(summaries),
+        "groups": found.summaries,
+        "languages": languages(found.summaries),
     }  # fmt: skip
     still_curves, style = {}, None
-    if face is not None:
+    if found.face is not None:
         progress("sound without a voice", 0.0)
-        result["still"], still_curves = stillness(ours, face, wanted.seed)
+        result["still"], still_curves = stillness(ours, found.face, wanted.seed)
         progress("style", 0.0)
-        style = evaluate_style(ours, wanted.data, face, wanted.seed, wanted.most)
+        style = evaluate_style(ours, wanted.data, found.face, wanted.seed, wanted.most)
         if style:
             result["style"] = style.figures
     if wanted.speed:
         progress("speed", 0.0)
-        result["speed"] = speed.speed(model, np.concatenate(watcher.speech))
+        result["speed"] = speed.speed(model, found.speech)
         if (peak := speed.peak_memory()) is not None:
             result["speed"]["peak_mb"] = peak
     result = report.rounded(result)
     if differences := card.compare(model.card.get("figures", {}), result):
         result["card"] = differences
     progress("plots", 1.0)
-    return result, _pictures(groups, result, still_curves, style.similarity if style else None, face)
+    return result, _pictures(found.groups, result, still_curves, style.similarity if style else None, found.face)
 
 
 def languages(summaries: dict[str, dict]) -> dict[str, dict]:

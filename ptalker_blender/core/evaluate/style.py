@@ -123,19 +123,21 @@ def cross_style(
     as the reference, in the neutral style.
     """
     net, errors = ours.model.network, {"cross": [], "own": [], "neutral": []}
-    for i, style in enumerate(styles):
-        a, b = rng.permutation(len(sentences))[:2]
-        clip = sentences[b][int(rng.integers(len(sentences[b])))]
-        audio = load_audio(data / clip.path)
-        truth = curves(clip.phones, np.arange(round(len(audio) / 16000 * FPS)) / FPS, style)
-        item = Item("style", f"{i}", clip.voice, audio, FPS, face, weights=truth, phones=clip.phones, lower_only=True)
-        true = item.truth()
-        for kind, vector in (("cross", vectors[i, a]), ("own", vectors[i, b]), ("neutral", None)):
-            if vector is not None:
-                net.styles[NAME] = torch.from_numpy(vector)
-            pred = ours(replace(item, style=NAME if vector is not None else "neutral"))
-            errors[kind].append(float(metrics.vertex_errors(pred, true).mean()) * face.mm)
-    net.styles.pop(NAME, None)
+    try:
+        for i, style in enumerate(styles):
+            a, b = rng.permutation(len(sentences))[:2]
+            clip = sentences[b][int(rng.integers(len(sentences[b])))]
+            audio = load_audio(data / clip.path)
+            truth = curves(clip.phones, np.arange(round(len(audio) / 16000 * FPS)) / FPS, style)
+            item = Item("style", f"{i}", clip.voice, audio, FPS, face, weights=truth, phones=clip.phones, lower_only=True)
+            true = item.truth()
+            for kind, vector in (("cross", vectors[i, a]), ("own", vectors[i, b]), ("neutral", None)):
+                if vector is not None:
+                    net.styles[NAME] = torch.from_numpy(vector)
+                pred = ours(replace(item, style=NAME if vector is not None else "neutral"))
+                errors[kind].append(float(metrics.vertex_errors(pred, true).mean()) * face.mm)
+    finally:
+        net.styles.pop(NAME, None)
     mean = {k: float(np.mean(v)) for k, v in errors.items()}
     return {
         "cross_error_mm": mean["cross"], "own_error_mm": mean["own"], "neutral_error_mm": mean["neutral"],

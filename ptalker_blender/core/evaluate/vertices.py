@@ -28,8 +28,6 @@ from .sets import Face, Item, Options
 
 LAYOUTS = (vocaset.LAYOUT, biwi.LAYOUT)
 TITLES = {("VOCASET", "test"): "VOCASET-Test", ("BIWI", "test_a"): "BIWI-Test-A", ("BIWI", "test_b"): "BIWI-Test-B"}
-UNITS = {"lve_native": 1e-4, "fdd_signed_native": 1e-5}  # in which papers print BIWI's figures; VOCASET's LVE is in 1e-5
-
 Progress = Callable[[str, float], None]
 
 
@@ -127,9 +125,16 @@ def evaluate_run(run: Path, data: Path, options: Options, style: str | None, pro
 
 
 def table(result: dict) -> str:
-    """The paper's table: LVE and signed FDD in the data's own unit as papers print them, MVE in mm."""
-    lines = [f"{'':34s}{'clips':>6s}{'LVE e-4':>11s}{'FDD e-5':>11s}{'FDD mm':>9s}{'MVE mm':>9s}"]
+    """The paper's table: LVE and signed FDD in the data's own unit as papers print them, and what is comparable, in mm."""
+    layout = next(x for x in LAYOUTS if x.name == result["settings"]["data"])
+    heads = [f"{name} {unit:.0e}".replace("1e-0", "e-") for name, unit in zip(("LVE", "FDD"), layout.printed, strict=True)]
+    lines = ["".join([f"{'':34s}", *(f"{h:>10s}" for h in ("clips", *heads, "FDD mm", "MVE mm"))])]
     for name, row in result["groups"].items():
-        lve, fdd = (row[k] / unit for k, unit in UNITS.items())
-        lines.append(f"{name:34s}{row['clips']:6d}{lve:11.4f}{fdd:11.4f}{row['fdd_mm']:9.4f}{row['mve_mm']:9.4f}")
+        figures = [
+            row["lve_native"] / layout.printed[0],
+            row["fdd_signed_native"] / layout.printed[1],
+            row["fdd_mm"],
+            row["mve_mm"],
+        ]
+        lines.append(f"{name:34s}{row['clips']:10d}" + "".join(f"{x:10.4f}" for x in figures))
     return "\n".join(lines)
