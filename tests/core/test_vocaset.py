@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from vertex_sets import V, brows, dome, lips, make_vocaset, write_ply
 
 from ptalker_blender.core.data import vocaset
 from ptalker_blender.core.data.mesh_files import read_mesh
 from ptalker_blender.core.data.safe_pickle import read_npy, read_pickle
 from ptalker_blender.core.data.vertex_clips import looks_like
+from ptalker_blender.core.data.vocaset_unpack import unpack
 from ptalker_blender.core.errors import PTalkerError
 
 
@@ -162,6 +164,33 @@ def test_another_topology_is_told(folder: Path) -> None:
     (folder / "FLAME_sample.ply").unlink()
     with pytest.raises(PTalkerError, match=r"FLAME_sample\.ply"):
         vocaset.load(folder).faces()
+
+
+def test_the_download_is_unpacked(folder: Path, tmp_path: Path) -> None:
+    data = vocaset.load(folder)
+    raw, clips = tmp_path / "raw", data.everything[:2]
+    raw.mkdir()
+    frames = [np.load(c.path).reshape(-1, V, 3) for c in clips]
+    shuffled = np.random.default_rng(0).permutation(sum(map(len, frames)))
+    stored = np.empty((len(shuffled), V, 3), np.float32)
+    stored[shuffled] = np.concatenate(frames)
+    np.save(raw / "data_verts.npy", stored)
+    rows: dict[str, dict] = {}
+    sounds: dict[str, dict] = {}
+    for clip, first, length in zip(clips, (0, len(frames[0])), map(len, frames), strict=True):
+        subject, sentence = clip.id.rsplit("_", 1)
+        rows.setdefault(subject, {})[sentence] = {i: int(shuffled[first + i]) for i in reversed(range(length))}
+        samples, rate = soundfile.read(clip.sound, dtype="int16")
+        sounds.setdefault(subject, {})[sentence] = {"audio": samples, "sample_rate": rate}
+    (raw / "subj_seq_to_idx.pkl").write_bytes(pickle.dumps(rows, protocol=2))
+    (raw / "raw_audio_fixed.pkl").write_bytes(pickle.dumps(sounds, protocol=2))
+    assert unpack(raw) == (2, 2)
+    for clip, truth in zip(clips, frames, strict=True):
+        np.testing.assert_array_equal(np.load(raw / "vertices_npy" / clip.path.name).reshape(truth.shape), truth)
+        assert (raw / "wav" / clip.sound.name).read_bytes() == clip.sound.read_bytes()
+    (raw / "subj_seq_to_idx.pkl").write_bytes(pickle.dumps({"a": {"b01": {0: len(stored)}}}))
+    with pytest.raises(PTalkerError, match="names frames"):
+        unpack(raw)
 
 
 def test_meshes_are_read_from_ply_and_obj(tmp_path: Path) -> None:

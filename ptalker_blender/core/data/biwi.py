@@ -34,6 +34,7 @@ LAYOUT = Layout(
     fps=25.0,
     stride=1,
     mm=200.0,
+    printed=(1e-4, 1e-5),
     splits={
         "train": Split(SEEN, range(1, 33)),
         "val": Split(SEEN, range(33, 37)),

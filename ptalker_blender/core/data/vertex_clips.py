@@ -40,6 +40,7 @@ class Layout:
     fps: float
     stride: int
     mm: float  # millimetres that the unit of its vertices is long
+    printed: tuple[float, float]  # what papers print LVE and signed FDD in, of that unit squared
     splits: dict[str, Split]
     tests: tuple[str, ...]  # the splits that are tested on
     meshes: tuple[str, ...]  # where the topology may be, the first that exists counts

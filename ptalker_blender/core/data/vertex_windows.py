@@ -84,7 +84,8 @@ def _whole(x: float) -> bool:
 def cache_features(clips: list[VertexClip], encoder: SpeechEncoder, folder: Path, seconds: float) -> dict[str, np.ndarray]:
     """Speech features of clips, float16 npy files in a folder named after the encoder -> {id: [N, C]}, mapped.
 
-    Each sound is followed by silence up to one window, so that windows may reach beyond the end.
+    Each sound is followed by silence (a second that is heard, then its last feature again) of more than one window, so that
+    windows may reach beyond the end.
     """
     folder = folder / fingerprint(encoder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,10 +93,11 @@ def cache_features(clips: list[VertexClip], encoder: SpeechEncoder, folder: Path
     for clip in clips:
         path = folder / f"{clip.id}.npy"
         if not path.is_file():
-            sound = np.concatenate([clip.audio(), np.zeros(int(seconds * SAMPLE_RATE) + SAMPLE_RATE, np.float32)])
+            features = encoder.encode(np.concatenate([clip.audio(), np.zeros(SAMPLE_RATE, np.float32)]))
+            after = np.repeat(features[-1:], int(seconds * RATE), axis=0)
             part = path.with_suffix(".part")
             with part.open("wb") as file:
-                np.save(file, encoder.encode(sound))
+                np.save(file, np.concatenate([features, after]))
             part.replace(path)
         out[clip.id] = np.load(path, mmap_mode="r")
     return out

@@ -51,6 +51,7 @@ LAYOUT = Layout(
     fps=30.0,
     stride=2,
     mm=1000.0,
+    printed=(1e-5, 1e-7),
     splits={
         "train": Split(TRAIN, range(1, 41)),
         "val": Split(VALIDATION, range(21, 41)),
