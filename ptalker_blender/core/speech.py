@@ -67,13 +67,13 @@ class SpeechEncoder(nn.Module):
         )
         device = next(self.parameters()).device
         if self.kind == "whisper":
-            middle, last = self._whisper(inputs.input_features.to(device), n)
+            middle, last = self.whisper_layers(inputs.input_features.to(device), n)
         else:
             states = self.backbone(inputs.input_values.to(device), output_hidden_states=True).hidden_states
             middle, last = (_fit(states[i], n) for i in (len(states) // 2, -1))
         return torch.cat([middle, last], -1)
 
-    def _whisper(self, mel: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    def whisper_layers(self, mel: Tensor, n: int) -> tuple[Tensor, Tensor]:
         """Whisper's own forward pass without its padding to 30 s: mel [B, 80, 2n] -> two layers [B, n, hidden]."""
         net = self.backbone
         if mel.shape[-1] % 2:

@@ -20,7 +20,6 @@ import torch
 from . import SAMPLE_RATE
 from .channels import CHANNELS
 from .errors import PTalkerError
-from .model.decoder import clamp_weights
 from .speech import BATCH, CORE, HOP, MARGIN, RATE, WINDOW
 from .styles import resolve
 from .upper_face import UpperFace
@@ -159,7 +158,7 @@ class Stream:
         audio_times = torch.arange(n1 - n0, device=device, dtype=torch.float32) / RATE
         times = torch.from_numpy((np.arange(q0, q1) / fps - n0 / RATE).astype(np.float32)).to(device)
         z = network(torch.from_numpy(heard).to(device)[None], audio_times, self.style, times)
-        return clamp_weights(z[0, a - q0 : b - q0]).float().cpu().numpy()
+        return network.finish(z[0, a - q0 : b - q0].float()).cpu().numpy()
 
 
 def loudness(samples: np.ndarray, start: int, end: int, times: np.ndarray) -> np.ndarray:

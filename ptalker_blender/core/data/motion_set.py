@@ -17,8 +17,9 @@ import numpy as np
 
 from ..channels import CHANNELS, UPPER_FACE
 from ..errors import PTalkerError
+from .seal import sealed
 from .teacher import TeacherStyle, curves
-from .windows import Clip, Segment, read_clips
+from .windows import Clip, Segment, knowable, read_clips, said
 
 REFERENCE_SECONDS = 3.0
 REFERENCE_FPS = 8.0
@@ -137,16 +138,15 @@ class MotionSet:
             return np.zeros((len(times), len(CHANNELS)), np.float32), np.ones(len(times), np.float32)
         if self._kind(w) == "grid":
             z = np.zeros((len(times), len(CHANNELS)), np.float32)
-            mask = np.full(len(times), 0.1, np.float32)  # between clips: rest, lightly
+            mask = np.zeros(len(times), np.float32)  # between clips nobody knows
             for s in w.segments:
-                here = (times >= s.start) & (times < s.end)
-                z[here], mask[here] = self.fits.at(self.ids[s.clip], (times[here] - s.start) * s.factor)
+                here = s.heard(times)
+                if here.any():
+                    z[here], mask[here] = self.fits.at(self.ids[s.clip], (times[here] - s.start) * s.factor)
+                    z[here] = sealed(z[here], times[here], said([s], self.clips))
         else:
-            phones = []
-            for s in w.segments:
-                phones += [[p, a / s.factor + s.start, b / s.factor + s.start] for p, a, b in self.clips[s.clip].phones]
-            z = curves(phones, times, style or TeacherStyle.neutral())
-            mask = np.ones(len(times), np.float32)
+            z = curves(said(w.segments, self.clips), times, style or TeacherStyle.neutral())
+            mask = knowable(w.segments, times)
         z[:, UPPER_FACE] = 0.0  # the upper face is a process of its own (core/upper_face.py)
         return z, mask
 

@@ -81,21 +81,19 @@ def _mixed(spans: list[tuple[str, float, float]], times: np.ndarray, style: Teac
     for at in range(0, len(times), CHUNK):
         t = times[at : at + CHUNK]
         near = (end > t.min() - REACH) & (start < t.max() + REACH)
-        out[at : at + CHUNK] = mixture(
-            t, start[near], end[near], target[near], alpha[near], rise[near], fall[near], p.power
-        )
+        out[at : at + CHUNK] = mixture(t, start[near], end[near], target[near], alpha[near], rise[near], fall[near], p.power)
     return out
 
 
-def _envelope(times: np.ndarray, cores: list[tuple[float, float]], ramp: float) -> np.ndarray:
-    """[T] 1 inside the cores, smooth to 0 over `ramp` seconds outside; cores in order of time."""
+def ramp(times: np.ndarray, cores: list[tuple[float, float]], width: float) -> np.ndarray:
+    """[T] 1 inside the cores, smooth to 0 over `width` seconds outside; cores in order of time."""
     if not cores:
         return np.zeros(len(times))
     start, end = np.array(cores).T
     i = np.searchsorted((start + end) / 2, times)
     before, after = np.maximum(i - 1, 0), np.minimum(i, len(start) - 1)
     outside = lambda k: np.maximum(0, np.maximum(start[k] - times, times - end[k]))  # noqa: E731
-    near = np.clip(1 - np.minimum(outside(before), outside(after)) / ramp, 0, 1)
+    near = np.clip(1 - np.minimum(outside(before), outside(after)) / width, 0, 1)
     return near * near * (3 - 2 * near)
 
 
@@ -157,10 +155,10 @@ def curves(
     times = np.asarray(times, np.float64)
     spans = segments(phones)
     a = _mixed(spans, times, style)
-    gap, depth = default_parameters()[0].gap.T
+    gap = default_parameters()[0].gap[:, 0]
     x = np.clip(a, 0, 1) @ _SPREAD
     lips, teeth = closures(spans, style)
-    shut, tucked = _envelope(times, lips, RAMP), _envelope(times, teeth, TEETH_RAMP)
+    shut, tucked = ramp(times, lips, RAMP), ramp(times, teeth, TEETH_RAMP)
 
     rounded = np.clip(2 * (x[:, INDEX["mouthPucker"]] + x[:, INDEX["mouthFunnel"]]), 0, 1)
     active = np.clip(x[:, INDEX["jawOpen"]] / 0.15, 0, 1)  # 0 at rest, 1 while speaking
@@ -185,10 +183,16 @@ def curves(
     np.clip(x, 0, 1, out=x)
     _uncross(x, gap)
     _close(x, tucked, gap, TEETH_GAP)
+    close_lips(x, shut)
+    return np.clip(x, 0, 1).astype(np.float32)
+
+
+def close_lips(x: np.ndarray, shut: np.ndarray) -> None:
+    """Make the lips of x [T, 52] meet, in height and in depth, as far as shut [T] 0..1 says, in place."""
+    gap, depth = default_parameters()[0].gap.T
     for _ in range(2):  # rolling the lips in changes the height a little
         _close(x, shut, gap, -0.03)
         _meet_in_depth(x, shut, depth)
-    return np.clip(x, 0, 1).astype(np.float32)
 
 
 def is_silent(phones: Sequence[Sequence], times: np.ndarray) -> np.ndarray:
@@ -200,4 +204,6 @@ def is_silent(phones: Sequence[Sequence], times: np.ndarray) -> np.ndarray:
     return silent
 
 
-__all__ = ["GROUPS", "TeacherStyle", "closures", "curves", "default_parameters", "is_silent"]
+__all__ = [
+    "GROUPS", "TeacherStyle", "close_lips", "closures", "curves", "default_parameters", "is_silent", "ramp",
+]  # fmt: skip

@@ -18,19 +18,51 @@ import torch
 
 from .. import SAMPLE_RATE
 from ..speech import HOP, WINDOW, SpeechEncoder
-from .augment import degrade, noise, other_voice, speed
+from .augment import degrade, noise, other_voice, speed, stretch
 
 SECONDS = WINDOW * HOP / SAMPLE_RATE
 
 
 @dataclass
 class Segment:
-    """A clip inside a window: window time t is clip time (t - start) * factor, for start <= t < end."""
+    """A clip inside a window: window time t is clip time (t - start) * factor, heard for first <= t < end.
+
+    ``first`` is later than ``start`` where the clip's beginning was cut off, in the midst of speech perhaps.
+    """
 
     clip: int
     start: float
     end: float
     factor: float
+    first: float = -1e9
+
+    def heard(self, times: np.ndarray) -> np.ndarray:
+        """[T] bool."""
+        return (times >= max(self.start, self.first)) & (times < self.end)
+
+
+BEFORE_CUT = 0.3  # s before a cut and after the window's last sound: nobody can know what the face did there
+
+
+def said(segments: list[Segment], clips: list[Clip]) -> list[tuple[str, float, float]]:
+    """Phones of a window, in window seconds, in order."""
+    out = []
+    for s in segments:
+        begin = max(s.start, s.first)
+        for p, a, b in clips[s.clip].phones:
+            a, b = a / s.factor + s.start, b / s.factor + s.start
+            if b > begin:
+                out.append((p, max(a, begin), b))
+    return out
+
+
+def knowable(segments: list[Segment], times: np.ndarray) -> np.ndarray:
+    """[T] float32: 0 just before a clip that was cut."""
+    mask = np.ones(len(times), np.float32)
+    for s in segments:
+        if s.first > s.start:
+            mask[(times < s.first) & (times >= s.first - BEFORE_CUT)] = 0.0
+    return mask
 
 
 @dataclass
@@ -49,24 +81,26 @@ class Clip:
 
 
 def read_clips(data: Path) -> list[Clip]:
-    """All clips of grid_s1, grid_dev and speech, in a fixed order."""
+    """All clips of grid_s1, grid_dev, speech and of every synthetic_* folder (same layout as speech), in a fixed order."""
     clips = []
     for folder in ("grid_s1", "grid_dev"):
         for line in (data / folder / "clips.jsonl").read_text("utf-8").splitlines():
             c = json.loads(line)
             path, shard = f"{folder}/{c['audio']}", f"{folder}/{c['shard']}"
             clips.append(Clip("grid", c["speaker"], path, c["split"], c["phones"], c["row"], shard, c["text"]))
-    for line in (data / "speech" / "manifest.jsonl").read_text("utf-8").splitlines():
-        c = json.loads(line)
-        voice, path = c["voice"], f"speech/{c['file']}"
-        clips.append(
-            Clip("speech", voice, path, c["split"], c["phones"], sentence=c["sentence"], language=c["language"])
-        )
+    for manifest in (data / "speech" / "manifest.jsonl", *sorted(data.glob("synthetic_*/manifest.jsonl"))):
+        for line in manifest.read_text("utf-8").splitlines():
+            c = json.loads(line)
+            voice, path = c["voice"], f"{manifest.parent.name}/{c['file']}"
+            clips.append(Clip("speech", voice, path, c["split"], c["phones"], sentence=c["sentence"], language=c["language"]))
     return clips
 
 
 def pack(clips: list[Clip], wanted: list[int], data: Path, rng: np.random.Generator, clean: bool):
-    """Yield (audio [8 s] float32, voice, segments): windows filled with clips of one voice, gaps between them."""
+    """Yield (audio [8 s] float32, plain [8 s], voice, segments): windows filled with clips of one voice, gaps between.
+
+    ``plain`` is the same at the same times, but undegraded and in the clip's own voice.
+    """
     n = WINDOW * HOP
     by_voice: dict[str, list[int]] = {}
     for i in wanted:
@@ -74,22 +108,31 @@ def pack(clips: list[Clip], wanted: list[int], data: Path, rng: np.random.Genera
     for voice, indices in by_voice.items():
         order = list(rng.permutation(indices))
         while order:
-            audio, segments, at = np.zeros(n, np.float32), [], 0.0 if clean else float(rng.uniform(0, 0.4))
+            audio, plain = np.zeros(n, np.float32), np.zeros(n, np.float32)
+            segments, at = [], 0.0 if clean else float(rng.uniform(0, 0.4))
             size = float(np.exp(rng.uniform(np.log(0.8), np.log(1.45))))  # pitch and formants of this window
             while order and at < SECONDS - 1.0:
                 i = int(order.pop())
                 sound = sf.read(data / clips[i].path, dtype="float32")[0]
                 factor = 1.0
+                own = sound
                 if not clean and rng.random() < 0.6:
                     sound = other_voice(sound, size * float(rng.uniform(0.97, 1.03)))
                 if not clean and rng.random() < 0.6:
-                    sound, factor = speed(sound, float(rng.uniform(0.87, 1.15)))
+                    rate = float(rng.uniform(0.87, 1.15))
+                    own = stretch(own, 1 / rate)
+                    sound, factor = speed(sound, rate)
                 a = round(at * SAMPLE_RATE)
-                sound = sound[: n - a] * (1.0 if clean else float(10 ** (rng.uniform(-6, 6) / 20)))
+                # a file may begin in the midst of speech
+                cut = 0 if clean or rng.random() < 0.75 else int(rng.uniform(0.1, 0.6) * len(sound))
+                own = own[cut : cut + n - a]
+                plain[a : a + len(own)] = own
+                sound = sound[cut : cut + n - a] * (1.0 if clean else float(10 ** (rng.uniform(-6, 6) / 20)))
                 audio[a : a + len(sound)] = sound
-                segments.append(Segment(i, a / SAMPLE_RATE, (a + len(sound)) / SAMPLE_RATE, factor))
+                begin, end = a / SAMPLE_RATE, (a + len(sound)) / SAMPLE_RATE
+                segments.append(Segment(i, begin - cut / SAMPLE_RATE, end, factor, begin))
                 at = (a + len(sound)) / SAMPLE_RATE + (0.3 if clean else float(rng.exponential(0.25)))
-            yield (audio if clean else degrade(audio, rng)), voice, segments
+            yield (audio if clean else degrade(audio, rng)), plain, voice, segments
 
 
 @torch.inference_mode()
@@ -103,7 +146,7 @@ def cache(data: Path, out: Path, encoder: SpeechEncoder, wanted: list[int], seed
             features.append(encoder(torch.from_numpy(np.stack(batch))).to(torch.float16).numpy())
             batch.clear()
 
-    for audio, voice, segments in pack(clips, wanted, data, rng, clean):
+    for audio, _, voice, segments in pack(clips, wanted, data, rng, clean):
         batch.append(audio)
         lines.append(json.dumps({"voice": voice, "segments": [asdict(s) for s in segments]}))
         if len(batch) == 8:
@@ -155,9 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument(
-        "--encoder", default=None, help="transformers folder; default: DATA/encoders/whisper-tiny.en-encoder"
-    )
+    parser.add_argument("--encoder", default=None, help="transformers folder; default: DATA/encoders/whisper-tiny.en-encoder")
     parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()

@@ -11,10 +11,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..channels import CHANNELS
 from ..errors import PTalkerError
 from .audio_encoder import AudioEncoder
 from .config import Config
-from .decoder import Decoder
+from .contact import Contact
+from .decoder import Decoder, clamp_weights
 from .motion_encoder import MotionEncoder
 
 
@@ -27,11 +29,17 @@ class PTalker(nn.Module):
         self.audio = AudioEncoder(config)
         self.motion = MotionEncoder(config)
         self.decoder = Decoder(config)
+        self.contact = Contact() if config.channels == len(CHANNELS) else None  # free channels have no lips by name
         self.styles: dict[str, Tensor] = {"neutral": torch.zeros(config.style)}
 
     def forward(self, features: Tensor, feature_times: Tensor, style: Tensor, times: Tensor) -> Tensor:
         """features [B, 2 M, C] at feature_times [2 M], style [B, s], times [T] s -> weights [B, T, K], unclamped."""
         return self.decoder(self.audio(features), self.audio.times(feature_times), style, times)
+
+    def finish(self, z: Tensor) -> Tensor:
+        """What the decoder gives, z [..., K] -> weights that shape keys take: 0..1, near lips closed."""
+        z = clamp_weights(z)
+        return z if self.contact is None else self.contact(z)
 
     def save(self, path: Path, metadata: dict) -> None:
         """safetensors; the config, the metadata and the named styles travel inside. No pickle."""
@@ -50,10 +58,11 @@ class PTalker(nn.Module):
                 meta = f.metadata() or {}
                 tensors = {k: f.get_tensor(k) for k in f.keys()}
             model = cls(Config(**json.loads(meta["config"])))
-            model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+            weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
+            if model.contact is not None:  # checkpoints of version 0.1 know nothing of contact
+                weights.setdefault("contact.gap", model.contact.gap)
+            model.load_state_dict(weights)
         except Exception as error:  # any damage shows as one of many errors
-            raise PTalkerError(
-                "checkpoint_broken", f"The model file '{path.name}' is damaged ({error}).", again
-            ) from error
+            raise PTalkerError("checkpoint_broken", f"The model file '{path.name}' is damaged ({error}).", again) from error
         model.styles = {k[6:]: v.float() for k, v in tensors.items() if k.startswith("style.")}
         return model.eval(), json.loads(meta.get("card", "{}"))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .. import losses
 from ..data.motion_set import REFERENCE_FPS, MotionSet, find_shards
-from ..data.teacher import TeacherStyle
+from ..data.teacher import TeacherStyle, default_parameters
 from ..errors import PTalkerError
 from ..model.config import Config
 from ..model.ptalker import PTalker
@@ -57,7 +57,11 @@ class MotionTask:
         self.places: dict[torch.device, tuple[list[Head], LipGap, Tensor]] = {}
         torch.manual_seed(settings.loop.seed)
         net = PTalker(Config(features=self.set.width, **settings.model))
+        if not net.config.graph:
+            net.motion.linear.set_places(self.heads[0].graph["pos"])
         self.normalise(net)
+        if net.contact is not None:
+            net.contact.gap.copy_(torch.from_numpy(default_parameters()[0].gap))
         width = net.config.width
         adversary = nn.Sequential(nn.Linear(width, 64), nn.SiLU(), nn.Linear(64, len(self.set.voices)))
         self.modules: dict[str, nn.Module] = {"net": net, "adversary": adversary}
@@ -98,7 +102,9 @@ class MotionTask:
         use_audio = (b["agree"] > 0) & (torch.rand(len(a), device=a.device) < 0.4)
         style = torch.where(use_audio[:, None], style_audio, style_a)
         z = net.decoder(a, audio_times, style, b["times"])
-        out |= self.geometry(z.float(), b["z"], b["mask"], fps)
+        touched = net.finish(z.float())  # what is shown; outside of 0..1 the gradient is the unfinished one's
+        z = z.float() + (touched - z.float().clamp(0, 1))
+        out |= self.geometry(z, b["z"], b["mask"], fps)
         if on["style_nce"] and len(b["distinct"]) > 1:
             _, style_b = net.motion(other_head.motion(b["ref_b"]), other_head.graph, REFERENCE_FPS)
             out["style_nce"] = losses.info_nce(style_a[b["distinct"]].float(), style_b[b["distinct"]].float())

@@ -86,7 +86,7 @@ class Validation:
         )
 
     def decoded(self, predict: Callable[..., Tensor], style: Tensor) -> Iterable[tuple[int, Tensor]]:
-        """Every window's number and clamped weights [T, K] at 25 fps, on the CPU."""
+        """Every window's number and finished weights [T, K] at 25 fps, on the CPU."""
         device = style.device
         audio_times = (torch.arange(WINDOW) / RATE).to(device)
         times = torch.from_numpy(self.times).float().to(device)
@@ -94,7 +94,8 @@ class Validation:
             here = range(first, min(first + BATCH, len(self.dev.windows)))
             heard = torch.from_numpy(np.stack([self.dev.hear(i) for i in here])).to(device)
             z = predict(heard, audio_times, style.expand(len(here), -1), times)
-            yield from zip(here, clamp_weights(z).float().cpu(), strict=True)
+            finish = getattr(predict, "finish", clamp_weights)  # a baseline has no contact step
+            yield from zip(here, finish(z.float()).cpu(), strict=True)
 
     def real(self, i: int, z: Tensor, distance: np.ndarray) -> Iterable[tuple[str, np.ndarray, np.ndarray, Tensor]]:
         """Of each clip of real window i: group, found and tracked lip gap, lip vertex error per frame."""
