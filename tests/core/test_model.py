@@ -107,3 +107,26 @@ def test_checkpoint_round_trip_and_damage(net: PTalker, tmp_path) -> None:
     with pytest.raises(PTalkerError) as missing:
         PTalker.load(tmp_path / "none.safetensors")
     assert missing.value.code == "checkpoint_missing"
+
+
+def test_graph_attention_on_many_frames_is_gatv2() -> None:
+    """SharedGraphAttention gives what PyG's GATv2Conv gives on copies of the graph, and the same gradients."""
+    from torch_geometric.nn import GATv2Conv
+
+    from ptalker_blender.core.model.shared_graph import SharedGraphAttention
+
+    torch.manual_seed(0)
+    n, frames = 6, 5
+    edges = torch.tensor([[0, 1, 2, 3, 4, 0, 2], [1, 0, 1, 2, 3, 4, 0]])  # node 5 has no neighbour
+    attr, x = torch.randn(edges.shape[1], 7), torch.randn(n, frames, 16)
+    ours, theirs = SharedGraphAttention(16, 4, 7), GATv2Conv(16, 4, heads=4, edge_dim=7, add_self_loops=False)
+    torch.nn.init.normal_(ours.bias)
+    theirs.load_state_dict(ours.state_dict())
+    copies = (edges[None] + n * torch.arange(frames)[:, None, None]).permute(1, 0, 2).reshape(2, -1)
+    expected = theirs(x.transpose(0, 1).reshape(-1, 16), copies, attr.repeat(frames, 1)).view(frames, n, 16).transpose(0, 1)
+    found = ours(x, edges, attr)
+    assert torch.allclose(found, expected, atol=1e-5)
+    for y in (found, expected):
+        y.square().sum().backward()
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert a.grad is not None and b.grad is not None and torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-4)

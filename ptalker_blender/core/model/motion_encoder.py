@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import GATv2Conv
 
 from .audio_encoder import ConvBlock, StatisticsPool
 from .config import Config
 from .mesh_encoder import EDGE_DIM
+from .shared_graph import SharedGraphAttention
 
 DISPLACEMENT_GAIN = 10.0  # face frame units are 10 cm: lips move 0.1
 
@@ -27,22 +27,16 @@ class MotionEncoder(nn.Module):
             w, h = c.node_width, c.node_heads
             self.node = nn.Linear(3 + 3 + 3 + 3, w)
             self.place = nn.Sequential(nn.Linear(6, w), nn.SiLU(), nn.Linear(w, w))
-            self.layers = nn.ModuleList(
-                GATv2Conv(w, w // h, heads=h, edge_dim=EDGE_DIM, add_self_loops=False) for _ in range(2)
-            )
+            self.layers = nn.ModuleList(SharedGraphAttention(w, h, EDGE_DIM) for _ in range(2))
             self.norms = nn.ModuleList(nn.LayerNorm(w) for _ in range(2))
             self.seats = nn.Linear(w, 8)  # soft regions of the face, from place alone: the same region on every mesh
             self.frame = nn.Sequential(nn.Linear(8 * w, c.frame_width), nn.SiLU(), nn.Linear(c.frame_width, c.frame_width))
         else:
             self.linear = LinearFrames(c.places, c.frame_width)
         self.time = nn.Sequential(*[ConvBlock(c.frame_width, 5, c.dropout) for _ in range(2)])
-        self.content_out = nn.Sequential(
-            nn.LayerNorm(c.frame_width), nn.Linear(c.frame_width, c.width), nn.LayerNorm(c.width)
-        )
+        self.content_out = nn.Sequential(nn.LayerNorm(c.frame_width), nn.Linear(c.frame_width, c.width), nn.LayerNorm(c.width))
         self.pool = StatisticsPool(c.frame_width)
-        self.style_out = nn.Sequential(
-            nn.Linear(2 * c.frame_width, c.frame_width), nn.SiLU(), nn.Linear(c.frame_width, c.style)
-        )
+        self.style_out = nn.Sequential(nn.Linear(2 * c.frame_width, c.frame_width), nn.SiLU(), nn.Linear(c.frame_width, c.style))
 
     def forward(self, motion: Tensor, graph: dict[str, Tensor], rate: float) -> tuple[Tensor, Tensor]:
         """motion [B, T, n, 3] in the face frame, graph: pos [n, 3], normal [n, 3], edges [2, e], edge_attr [e, 7]; rate
@@ -57,16 +51,12 @@ class MotionEncoder(nn.Module):
         place = torch.cat([graph["pos"], graph["normal"]], -1)
         d = motion * DISPLACEMENT_GAIN
         velocity = torch.diff(d, dim=1, prepend=d[:, :1]) * (rate / 25.0)
-        fixed = place.expand(B, T, n, 6)
-        x = self.node(torch.cat([d, velocity, fixed], -1)).flatten(0, 2)  # [B T n, w]
-        copies = B * T
-        shift = torch.arange(copies, device=x.device)[:, None, None] * n
-        edges = (graph["edges"][None] + shift).permute(1, 0, 2).reshape(2, -1)
-        attr = graph["edge_attr"].repeat(copies, 1)
+        moving = torch.cat([d, velocity], -1).flatten(0, 1).transpose(0, 1)  # [n, B T, 6]
+        x = self.node(torch.cat([moving, place[:, None].expand(n, B * T, 6)], -1))  # [n, B T, w]
         for layer, norm in zip(self.layers, self.norms, strict=True):
-            x = x + torch.nn.functional.silu(layer(norm(x), edges, attr))
+            x = x + torch.nn.functional.silu(layer(norm(x), graph["edges"], graph["edge_attr"]))
         seats = self.seats(self.place(place)).softmax(0)  # [n, 8], sums to 1 over the nodes
-        m = torch.einsum("bnw,ns->bsw", x.view(copies, n, -1), seats).flatten(1)
+        m = torch.einsum("nbw,ns->bsw", x, seats).flatten(1)
         return self.frame(m).view(B, T, -1)
 
 
