@@ -58,13 +58,10 @@ class SpeechEncoder(nn.Module):
 
     def forward(self, audio: Tensor) -> Tensor:
         n = audio.shape[1] // HOP
-        inputs = self.extractor(
-            list(audio.cpu().numpy()),
-            sampling_rate=SAMPLE_RATE,
-            return_tensors="pt",
-            padding="longest",
-            truncation=False,
-        )
+        with torch.autocast("cpu", enabled=False):  # the extractor knows single precision only
+            inputs = self.extractor(
+                list(audio.cpu().numpy()), sampling_rate=SAMPLE_RATE, return_tensors="pt", padding="longest", truncation=False
+            )
         device = next(self.parameters()).device
         if self.kind == "whisper":
             middle, last = self.whisper_layers(inputs.input_features.to(device), n)

@@ -143,7 +143,8 @@ def cache(data: Path, out: Path, encoder: SpeechEncoder, wanted: list[int], seed
 
     def flush() -> None:
         if batch:
-            features.append(encoder(torch.from_numpy(np.stack(batch))).to(torch.float16).numpy())
+            with torch.autocast("cpu", torch.bfloat16):  # kept in half precision anyway; twice as fast where a CPU has it
+                features.append(encoder(torch.from_numpy(np.stack(batch))).to(torch.float16).numpy())
             batch.clear()
 
     for audio, _, voice, segments in pack(clips, wanted, data, rng, clean):
