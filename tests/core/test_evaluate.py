@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from test_cli import refused
 from tiny_corpus import phones, write_corpus
 
@@ -20,7 +22,9 @@ from ptalker_blender.core.evaluate import card, corpus, measure, metrics, report
 from ptalker_blender.core.evaluate.ours import Ours
 from ptalker_blender.core.evaluate.run import Wanted, compare
 from ptalker_blender.core.evaluate.sets import Face, Item, Options
-from ptalker_blender.core.runtime import PTalker
+from ptalker_blender.core.model.ptalker import PTalker as Network
+from ptalker_blender.core.runtime import ASSETS, PTalker
+from ptalker_blender.core.train import pack
 
 GROUPS = ["GRID s1 dev", "GRID unseen speakers", "synthetic en", "synthetic es", "studio prompts en"]
 
@@ -46,7 +50,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a report as the command line writes it; also FIGURES.json beside it."""
     out = tmp_path_factory.mktemp("report") / "out"
-    assert cli.main(["evaluate", str(data), "--report", str(out), "--card", str(out.parent / "card.json")]) == 0
+    assert cli.main(["evaluate", str(data), "--report", str(out), "--card", str(out.parent / "card.json"), "--most", "4"]) == 0
     return out
 
 
@@ -82,7 +86,7 @@ def test_json_has_every_figure(result: dict[str, Any]) -> None:
 
 def test_style_figures(result: dict[str, Any]) -> None:
     style = result["style"]
-    assert style["styles"] == 20 and style["sentences"] == 2 and style["voices"] == 2
+    assert style["styles"] == 4 and style["sentences"] == 2 and style["voices"] == 2
     for name in ("retrieval", "retrieval_other_mesh", "triples", "retrieval_voice"):
         assert 0 <= style[name] <= 1
     assert style["cross_to_own"] == pytest.approx(style["cross_error_mm"] / style["own_error_mm"], rel=1e-3)
@@ -108,7 +112,7 @@ def test_the_same_command_gives_the_same_figures(data: Path, made: Path, result:
     """... and fits that were made before are read again."""
     before = (made / "fits" / "grid_s1.npz").stat().st_mtime_ns
     ours = Ours(PTalker.load(None, "cpu"))
-    again = compare(ours, Wanted(data, floor=False), made / "fits", lambda stage, fraction: None)
+    again = compare(ours, Wanted(data, floor=False, most=4), made / "fits", lambda stage, fraction: None)
     assert (made / "fits" / "grid_s1.npz").stat().st_mtime_ns == before
     for group, row in again.summaries.items():
         for key, value in row.items():
@@ -129,6 +133,19 @@ def test_the_card_takes_its_figures_from_the_report(made: Path, result: dict[str
     assert changed == {"groups / GRID s1 dev / r": (0.5, result["groups"]["GRID s1 dev"]["r"])}
     with pytest.raises(PTalkerError, match="no place"):
         card.fill("# Card", figures)
+
+
+def test_packing_writes_them_into_both_cards(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = made.parent / "card.json"
+    shutil.copy(ASSETS / "MODEL_CARD.md", tmp_path)
+    call = ["pack", "--run", str(ASSETS), "--assets", str(tmp_path), "--figures", str(figures)]
+    monkeypatch.setattr(sys, "argv", call)
+    pack.main()
+    network, stored = Network.load(tmp_path / "ptalker.safetensors")
+    assert stored["figures"] == json.loads(figures.read_text("utf-8"))
+    assert card.markdown(stored["figures"]) in (tmp_path / "MODEL_CARD.md").read_text("utf-8")
+    shipped, _ = Network.load(ASSETS / "ptalker.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), shipped.parameters(), strict=True))
 
 
 def test_the_truth_itself_is_perfect(data: Path, made: Path) -> None:
@@ -196,6 +213,8 @@ def test_a_report_that_cannot_be_written(capfd: pytest.CaptureFixture[str], data
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file" / "out", tmp_path / ("x" * 5000)):
         assert "cannot be written" in refused(capfd, "evaluate", data, "--report", out)
+    no_card = refused(capfd, "evaluate", data, "--report", tmp_path / "out", "--card", tmp_path / "no" / "card.json")
+    assert "cannot be written" in no_card and not list((tmp_path / "out").iterdir())
     assert report.paths(Path("a/b.html")) == (Path("a/b.json"), Path("a/b.html"))
 
 

@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     plots.require()
     sets.find_reader(args.data)
     files = report.prepare(args.report)
+    if args.card:
+        report.try_writing(args.card)
     import torch
 
     from ..evaluate import vertices

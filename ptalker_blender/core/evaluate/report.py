@@ -99,22 +99,32 @@ def paths(out: Path) -> tuple[Path, Path]:
 
 
 def prepare(out: Path) -> tuple[Path, Path]:
-    """``paths``, after trying that they can be written: nobody shall wait for minutes to learn that. Raises PTalkerError."""
+    """``paths``, after trying that they can be written. Raises PTalkerError."""
     files = paths(out)
     try:
         files[0].parent.mkdir(parents=True, exist_ok=True)
-        for file in files:
-            there = file.exists()
-            with file.open("ab"):
-                pass
-            if not there:
-                file.unlink()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise PTalkerError(
-            "out_unwritable", f"The report cannot be written to '{out}' ({reason}).", "Name another folder."
-        ) from error
+        raise _unwritable(out, error) from error
+    for file in files:
+        try_writing(file)
     return files
+
+
+def try_writing(file: Path) -> None:
+    """Nobody shall wait for minutes to learn that it cannot be written. Raises PTalkerError("out_unwritable")."""
+    try:
+        there = file.exists()
+        with file.open("ab"):
+            pass
+        if not there:
+            file.unlink()
+    except (OSError, ValueError) as error:
+        raise _unwritable(file, error) from error
+
+
+def _unwritable(path: Path, error: Exception) -> PTalkerError:
+    reason = getattr(error, "strerror", None) or error
+    return PTalkerError("out_unwritable", f"'{path}' cannot be written ({reason}).", "Name another place for the report.")
 
 
 def write(files: tuple[Path, Path], result: dict, pictures: dict[str, bytes]) -> None:

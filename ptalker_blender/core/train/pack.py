@@ -1,7 +1,8 @@
-"""Ship a trained run: half precision, figures in the card, SHA-256 sums of all assets.
+"""Ship a trained run: half precision, figures in both cards, SHA-256 sums of all assets.
 
     python -m ptalker_blender.core.train.pack --run RUN [--figures FIGURES.json]
-FIGURES.json is what ``benchmarks/aperture.py --out`` wrote for this run.
+FIGURES.json is what ``evaluate DATA --report OUT --assets ASSETS --card FIGURES.json`` wrote for this run: pack once
+without, evaluate, pack again with it. It goes into the checkpoint's own card and into MODEL_CARD.md.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from ..evaluate.card import fill
 from ..model.ptalker import PTalker
 from ..runtime import ASSETS
 
@@ -33,6 +35,8 @@ def main() -> None:
     net, card = PTalker.load(args.run / "ptalker.safetensors")
     if args.figures:
         card["figures"] = json.loads(args.figures.read_text("utf-8"))
+        page = args.assets / "MODEL_CARD.md"
+        page.write_text(fill(page.read_text("utf-8"), card["figures"]), "utf-8")
     card["data"] = "GRID s1 (CC BY 4.0), synthetic speech by Kokoro-82M (Apache-2.0), ICT-FaceKit (MIT)"
     net.to(torch.float16).save(args.assets / "ptalker.safetensors", card)
     write_sums(args.assets)
