@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def cache_features(clips: list[VertexClip], encoder: SpeechEncoder, folder: Path
         if not path.is_file():
             features = encoder.encode(np.concatenate([clip.audio(), np.zeros(SAMPLE_RATE, np.float32)]))
             after = np.repeat(features[-1:], int(seconds * RATE), axis=0)
-            part = path.with_suffix(".part")
+            part = path.with_suffix(f".{os.getpid()}.part")  # several processes may train together
             with part.open("wb") as file:
                 np.save(file, np.concatenate([features, after]))
             part.replace(path)

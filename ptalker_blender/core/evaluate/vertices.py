@@ -113,7 +113,7 @@ def evaluate_run(run: Path, data: Path, options: Options, style: str | None, pro
     if not groups:
         raise PTalkerError("data_missing", f"'{data}' has no sentence of the published test splits.")
     groups = dict(sorted(groups.items()))
-    settings = {"data": found.layout.name, "run": run.resolve().name, "seed": options.seed, "most": options.most}
+    settings = {"data": found.layout.name, "run": run.resolve().name, "seed": options.seed, "most": options.most, "rig": False}
     result = {
         "ptalker": __version__,
         "settings": settings | {"style": style or "as the rows say", "left out for want of sound": len(found.silent)},

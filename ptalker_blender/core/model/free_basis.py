@@ -90,7 +90,8 @@ class FreeBasis(nn.Module):
         matrix = self.matrix()
         if which is not None:
             matrix = matrix.unflatten(1, (-1, 3))[:, which].flatten(1)
-        return (z.to(matrix.dtype) @ matrix).unflatten(-1, (-1, 3))
+        with torch.autocast(matrix.device.type, enabled=False):  # half precision would be seen on a lip
+            return (z.float() @ matrix.float()).unflatten(-1, (-1, 3))
 
     def pooling(self) -> Pooling:
         """Means over the nodes' patches, in numpy: for batches that are made in other processes."""

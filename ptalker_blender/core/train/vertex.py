@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import os
 import shutil
 import sys
 from dataclasses import asdict, dataclass, fields
@@ -187,7 +188,8 @@ class VertexTask:
         return talker
 
     def validate(self, modules: dict[str, nn.Module]) -> dict[str, float]:
-        """LVE, MVE and FDD of the validation split in the data's unit, each clip in the style of another of its subject.
+        """LVE and signed FDD of the validation split as papers print them and MVE, each clip in the style of another of its
+        subject.
 
         "score" is minus the LVE relative to the lips' movement.
         """
@@ -204,7 +206,11 @@ class VertexTask:
             fdd.append(metrics.signed_fdd(pred, true, template, self.data.upper))
         lve = float(np.concatenate(lips).mean())
         mve = float(np.concatenate(vertices).mean())
-        return {"lve": lve, "mve": mve, "fdd_signed": float(np.mean(fdd)), "score": -lve / self.unit**2}
+        unit_lve, unit_fdd = self.data.layout.printed
+        return {
+            "lve": lve / unit_lve, "fdd_signed": float(np.mean(fdd)) / unit_fdd, "mve_mm": mve * self.data.layout.mm,
+            "score": -lve / self.unit**2,
+        }  # fmt: skip
 
     def save(self, modules: dict[str, nn.Module], path: Path, figures: dict[str, float]) -> None:
         self.talker(modules, figures).save(path)
@@ -219,7 +225,7 @@ def train(data: Path, out: Path, source: str | None, recipe: Recipe, settings: L
     encoder = SpeechEncoder.from_folder(folder if folder.is_dir() or not source else source)
     task = VertexTask(found, recipe, encoder, cache, source or "speech_encoder", settings.seed)
     out.mkdir(parents=True, exist_ok=True)
-    if folder.is_dir():
+    if folder.is_dir() and int(os.environ.get("RANK", "0")) == 0:
         shutil.copytree(folder, out / "speech_encoder", dirs_exist_ok=True)
     return fit(task, settings, out)
 
