@@ -134,7 +134,7 @@ def rounding(groups: Groups) -> bytes:
         if rounded and plain:
             width = [-np.array(rounded), -np.array(plain)]
             low, high = (float(np.quantile(np.concatenate(width), q)) for q in (0.005, 0.995))
-            bins = np.linspace(low, high, 30)
+            bins = np.linspace(low, high, 30).tolist()
             ax.hist(width[0], bins, color=OURS, alpha=0.6, density=True, label="rounded")
             ax.hist(width[1], bins, color=TRUTH, alpha=0.6, density=True, label="unrounded")
             ax.set_title(f"{title}, {name}: AUC {metrics.auc(rounded, plain):.3f}", fontsize=9)
