@@ -137,8 +137,8 @@ def test_chunks_join_exactly(run: tuple[Path, Path], monkeypatch) -> None:
 
 def test_every_term_trains_and_overfits_a_little(tmp_path: Path, speech: Path, encoder: Path) -> None:
     data = make_biwi(tmp_path / "biwi", speech)
-    settings = LoopSettings(steps=16, every=16, device="cpu", threads=1, warmup=3, rate=3e-3, ema=0.5)
-    recipe = replace(RECIPE, batch=3, seconds=1.6)
+    settings = LoopSettings(steps=10, every=10, device="cpu", threads=1, warmup=2, rate=4e-3, ema=0.3)
+    recipe = replace(RECIPE, batch=3, seconds=1.3)
     task = vertex.VertexTask(biwi.load(data), recipe, vertex.SpeechEncoder.from_folder(encoder), tmp_path / "f", "x")
     terms = task.losses(task.batch(np.random.default_rng(0)))
     assert set(terms) == set(task.weights) and all(bool(torch.isfinite(v)) and v.ndim == 0 for v in terms.values())
