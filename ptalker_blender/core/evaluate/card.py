@@ -24,9 +24,15 @@ def figures(result: dict) -> dict[str, Any]:
 
 
 def markdown(card: dict) -> str:
-    """The card's figures as tables."""
+    """The command that made the card's figures, and the figures as tables."""
+    asked = card["settings"]
+    options = " --rig" if asked["rig"] else ""
+    options += f" --most {asked['most']}" if asked["most"] else ""
+    options += f" --seed {asked['seed']}" if asked["seed"] else ""
+    options += f" --style {asked['style']}" if asked["style"] != "neutral" else ""
     keys = [k for k in ROWS if any(k in row for row in card["groups"].values())]
-    lines = ["| | " + " | ".join(LEGEND[k][0] for k in keys) + " |", "|---" * (len(keys) + 1) + "|"]
+    lines = [f"`python -m ptalker_blender.core evaluate DATA --report OUT{options}`", ""]
+    lines += ["| | " + " | ".join(LEGEND[k][0] for k in keys) + " |", "|---" * (len(keys) + 1) + "|"]
     for group, row in card["groups"].items():
         lines.append(f"| {group} | " + " | ".join(_show(row[k]) if k in row else "" for k in keys) + " |")
     if card["style"]:

@@ -42,7 +42,7 @@ LEGEND: dict[str, tuple[str, str]] = {
     "fdd_signed_native": ("FDD native", "Signed FDD in the data set's own unit, squared."),
     "jitter_m_s3": ("jitter", "Mean length of the lip vertices' third derivative, m/s³."),
     "jitter_truth_m_s3": ("jitter truth", "The same for the truth."),
-    "jitter_ratio": ("ratio", "Jitter of ours by jitter of the truth: above 1 ours trembles more."),
+    "jitter_ratio": ("jitter ratio", "Jitter of ours by jitter of the truth: above 1 ours trembles more."),
     "rounding_auc": ("rounding", "Chance that a rounded vowel or glide has a narrower mouth than an unrounded one (AUC)."),
     "rounding_auc_truth": ("truth", "The same for the truth."),
     "to_english": ("/ English", "r by the r of English."),
