@@ -107,7 +107,8 @@ class MotionTask:
         out |= self.geometry(z, b["z"], b["mask"], fps)
         if on["style_nce"] and len(b["distinct"]) > 1:
             _, style_b = net.motion(other_head.motion(b["ref_b"]), other_head.graph, REFERENCE_FPS)
-            out["style_nce"] = losses.info_nce(style_a[b["distinct"]].float(), style_b[b["distinct"]].float())
+            with single(a):
+                out["style_nce"] = losses.info_nce(style_a[b["distinct"]].float(), style_b[b["distinct"]].float())
         if on["style_agree"]:
             error = (style_audio - style_a.detach()).float().square().mean(-1)
             out["style_agree"] = (error * b["agree"]).sum() / b["agree"].sum().clamp(min=1)
@@ -118,19 +119,23 @@ class MotionTask:
             crop = slice(at, at + n, 2)
             m, _ = net.motion(head.motion(b["z"][:, crop]), head.graph, fps / 2)
             contents.append(m)
-            out |= self.alignment(resample(a, audio_times, b["times"][crop]), m, b["mask"][:, crop])
+            with single(a):
+                a_there = resample(a.float(), audio_times, b["times"][crop])
+                out |= self.alignment(a_there, m.float(), b["mask"][:, crop])
             if on["content_decode"]:
                 # cross-reconstruction: this content, another style's rendition, from motion alone
                 z_cross = net.decoder(m, b["times"][crop], style_a[b["other_row"]], b["times"][at : at + n])
                 inner = slice(at + EDGE, at + n - EDGE)
                 found = z_cross[:, EDGE : n - EDGE].float()
-                out["content_decode"] = losses.vertex_loss(found, b["other"][:, inner], roots, b["mask"][:, inner])
-        return out | self.separation(style_a, [c.mean(1) for c in contents], b["speaker"])
+                with single(a):
+                    out["content_decode"] = losses.vertex_loss(found, b["other"][:, inner], roots, b["mask"][:, inner])
+        with single(a):
+            return out | self.separation(style_a.float(), [c.float().mean(1) for c in contents], b["speaker"])
 
     def geometry(self, z: Tensor, target: Tensor, mask: Tensor, fps: float) -> dict[str, Tensor]:
         """What the decoded weights z [B, T, K] do to the heads, in single precision."""
         _, lips, roots = self.on(z.device)
-        with torch.autocast(z.device.type, enabled=False):
+        with single(z):
             gap, gap_target = lips(z), lips(target)
             return {
                 "vertex": losses.vertex_loss(z, target, roots, mask),
@@ -148,20 +153,20 @@ class MotionTask:
             known = torch.nonzero((mask > 0.5).flatten())[:, 0]
             pick = known[torch.randperm(len(known), device=a.device)[:ALIGNED]]
             if len(pick) > 1:
-                x, y = (c.flatten(0, 1)[pick].float() for c in (a, m))
+                x, y = (c.flatten(0, 1)[pick] for c in (a, m))
                 out["contrastive"] = losses.contrastive_loss(x, y, HARDEST)
         if self.weights["kl"]:
-            out["kl"] = losses.gaussian_kl(a.float(), m.float())
+            out["kl"] = losses.gaussian_kl(a, m)
         return out
 
     def separation(self, style: Tensor, contents: list[Tensor], speaker: Tensor) -> dict[str, Tensor]:
         """Style [B, s] and clip means of contents [B, d] know nothing of each other, contents nothing of who speaks."""
         out = {}
         if self.weights["independence"] and len(style) > 1:
-            terms = [losses.orthogonality(style.float(), c.float()) for c in contents]
+            terms = [losses.orthogonality(style, c) for c in contents]
             out["independence"] = torch.stack(terms).sum()
         if self.weights["adversary"]:
-            guess = self.modules["adversary"](losses.reverse_gradient(torch.cat(contents))).float()
+            guess = self.modules["adversary"](losses.reverse_gradient(torch.cat(contents)))
             who = speaker.repeat(len(contents))
             lost = F.cross_entropy(guess, who, ignore_index=NO_SPEAKER, reduction="sum")
             out["adversary"] = lost / (who != NO_SPEAKER).sum().clamp(min=1)
@@ -191,6 +196,11 @@ class MotionTask:
             motion = head.motion(torch.from_numpy(z).float().to(device))
             net.styles[name] = net.motion(motion, head.graph, REFERENCE_FPS)[1].mean(0)
         net.styles["neutral"] = net.styles["natural" if self.settings.data.real else "teacher"].clone()
+
+
+def single(x: Tensor) -> torch.autocast:
+    """Single precision on x's device: similarities and squares of small errors do not bear half."""
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def check(wanted: int, windows: list[int], kind: str) -> None:
