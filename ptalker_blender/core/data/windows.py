@@ -179,6 +179,9 @@ def voiceless(kind: int, rng: np.random.Generator) -> np.ndarray:
         level = 10 ** rng.uniform(-4, -0.6)
         steps = 10 ** (rng.uniform(-1, 0, 17) if rng.random() < 0.5 else np.zeros(17))  # gusts, or steady
         audio += hiss / hiss.std() * level * np.interp(t, np.linspace(0, 8, 17), steps)
+    if rng.random() < 0.5:  # it begins and ends somewhere, as a file does: that is no speech either
+        first, last = sorted(rng.integers(0, n, 2))
+        audio[:first] = audio[last:] = 0.0
     return np.clip(audio, -1, 1).astype(np.float32)
 
 
@@ -189,7 +192,8 @@ def quiet(out: Path, encoder: SpeechEncoder, count: int) -> None:
     features = []
     for i in range(0, count, 8):
         audio = np.stack([voiceless(k % 5, rng) for k in range(i, i + 8)])
-        features.append(encoder(torch.from_numpy(audio)).to(torch.float16).numpy())
+        with torch.autocast("cpu", torch.bfloat16):
+            features.append(encoder(torch.from_numpy(audio)).to(torch.float16).numpy())
     np.save(out.with_suffix(".npy"), np.concatenate(features))
     lines = [json.dumps({"voice": "quiet", "segments": []})] * len(np.concatenate(features))
     out.with_suffix(".jsonl").write_text("\n".join(lines), "utf-8")
