@@ -31,7 +31,7 @@ ITALIAN: dict[str, tuple[str, ...]] = {
     **{letter + stress: (letter,) for letter in "ieaou" for stress in ("", "1")},
     **{letter + stress: (ipa,) for letter, ipa in (("E", "ɛ"), ("O", "ɔ")) for stress in ("", "1")},
     **{letter: (letter,) for letter in ("j", "w", "p", "t", "k", "b", "d", "f", "s", "v", "z", "ts", "dz", "m", "n", "l", "r")},
-    "g": ("ɡ",), "S": ("ʃ",), "Z": ("ʒ",), "tS": ("tʃ",), "dZ": ("dʒ",), "J": ("ɲ",), "ng": ("ŋ",), "nf": ("m",),
+    "g": ("ɡ",), "S": ("ʃ",), "Z": ("ʒ",), "tS": ("tʃ",), "dZ": ("dʒ",), "J": ("ɲ",), "ng": ("ŋ",), "nf": ("n",),
     "L": ("ʎ",), "#": ("sil",),
 }  # fmt: skip
 
