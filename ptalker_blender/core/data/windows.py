@@ -1,13 +1,11 @@
 """Training windows: clips of one voice laid one after another, degraded, heard by the speech encoder, cached.
 
 A window is 8 s, as at inference. What the face does in it is computed at training time from its segments, so one cache
-serves every teacher style.
-    python -m ptalker_blender.core.data.windows --data DIR --cache DIR [--passes 3]
+serves every teacher style. ``corpus`` (core/data/corpus.py) makes all of them.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -197,34 +195,3 @@ def quiet(out: Path, encoder: SpeechEncoder, count: int) -> None:
     np.save(out.with_suffix(".npy"), np.concatenate(features))
     lines = [json.dumps({"voice": "quiet", "segments": []})] * len(np.concatenate(features))
     out.with_suffix(".jsonl").write_text("\n".join(lines), "utf-8")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--encoder", default=None, help="transformers folder; default: DATA/encoders/whisper-tiny.en-encoder")
-    parser.add_argument("--passes", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    args.cache.mkdir(parents=True, exist_ok=True)
-    clips = read_clips(args.data)
-    encoder = SpeechEncoder.from_folder(args.encoder or args.data / "encoders" / "whisper-tiny.en-encoder")
-    real = [i for i, c in enumerate(clips) if c.kind == "grid"]
-    train = [i for i in real if clips[i].split == "train"]
-    synthetic = [i for i, c in enumerate(clips) if c.kind == "speech"]
-    jobs = [("dev_real", [i for i in real if clips[i].split != "train"], 0, True)]
-    jobs += [("dev_speech", [i for i in synthetic if clips[i].split == "dev"], 0, True)]
-    if not (args.cache / "quiet.jsonl").exists():
-        quiet(args.cache / "quiet", encoder, 160)
-    for p in range(args.passes):
-        jobs.append((f"real_{p}", train, 100 + p, False))
-        jobs.append((f"speech_{p}", [i for i in synthetic if clips[i].split == "train"], 200 + p, False))
-    for name, wanted, seed, clean in jobs:
-        if not (args.cache / f"{name}.jsonl").exists():
-            cache(args.data, args.cache / name, encoder, wanted, seed, clean)
-
-
-if __name__ == "__main__":
-    main()
