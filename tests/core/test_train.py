@@ -44,7 +44,9 @@ def shards(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def corpus_command(data: Path, out: Path) -> list[str]:
-    return ["corpus", "--data", str(data), "--out", str(out), "--passes", "1", "--quiet", "8", "--threads", "1"]
+    encoder = data / "encoders" / "whisper-tiny.en-encoder"
+    amount = ["--passes", "1", "--quiet", "8", "--threads", "1"]
+    return ["corpus", "--data", str(data), "--out", str(out), "--speech-encoder", str(encoder), *amount]
 
 
 def task(folder: Path, corpus: Path, **tables) -> MotionTask:
@@ -90,6 +92,13 @@ def test_corpus_keeps_to_one_encoder(data: Path, shards: Path, tmp_path: Path, c
     assert "whisper-tiny.en-encoder" in capsys.readouterr().err
     assert cli.main(corpus_command(tmp_path, tmp_path / "x")) == 2
     assert "grid_s1/clips.jsonl" in capsys.readouterr().err
+
+
+def test_corpus_notices_other_clips(data: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = shutil.copytree(data, tmp_path / "more")
+    shutil.copytree(more / "speech", more / "synthetic_more")
+    assert cli.main(corpus_command(more, shards)) == 2
+    assert "other clips" in capsys.readouterr().err
 
 
 def test_train_writes_a_model_that_loads(data: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

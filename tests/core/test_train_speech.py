@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_corpus import write_corpus
 
-from ptalker_blender.core.data.corpus import default_encoder, fit_all
+from ptalker_blender.core.data.corpus import original_encoder, fit_all
 from ptalker_blender.core.speech import SpeechEncoder
 from ptalker_blender.core.train.loop import LoopSettings, fit
 from ptalker_blender.core.train.speech import SpeechTask, mask_bands
@@ -20,7 +20,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> SpeechTask:
     data, fits = write_corpus(tmp_path_factory.mktemp("data")), tmp_path_factory.mktemp("fits")
     fit_all(data, fits)
     torch.manual_seed(0)
-    return SpeechTask(default_encoder(data), default_encoder(data), data, fits, size=2, most=2)
+    return SpeechTask(original_encoder(data), original_encoder(data), data, fits, size=2, most=2)
 
 
 def test_training_hears_phones_better_and_saves_a_folder(task: SpeechTask, tmp_path: Path) -> None:

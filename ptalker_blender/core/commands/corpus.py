@@ -14,7 +14,9 @@ def register(commands: Any) -> None:
     parser.add_argument("--out", metavar="SHARDS", type=Path, required=True, help="folder to write; about 1 GB a pass")
     parser.add_argument("--passes", type=int, default=4, help="times that all clips are degraded anew (default: 4)")
     parser.add_argument(
-        "--speech-encoder", metavar="FOLDER|NAME", help="any Whisper, wav2vec2, HuBERT or WavLM, as transformers names it"
+        "--speech-encoder",
+        metavar="FOLDER|NAME",
+        help="any Whisper, wav2vec2, HuBERT or WavLM, as transformers names it (default: the shipped one)",
     )
     parser.add_argument("--quiet", metavar="N", type=int, default=160, help="windows without a voice (default: 160)")
     parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: as torch likes)")
@@ -25,6 +27,7 @@ def register(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..data import corpus
     from ..errors import PTalkerError
+    from ..runtime import ASSETS
     from ..speech import SpeechEncoder
 
     corpus.check_data(args.data)
@@ -36,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         import torch
 
         torch.set_num_threads(args.threads)
-    wanted = args.speech_encoder or str(corpus.default_encoder(args.data))
+    wanted = args.speech_encoder or str(ASSETS / "speech_encoder")
     if args.speech_encoder and not Path(wanted).is_dir():
         os.environ["HF_HUB_OFFLINE"] = "0"  # a name was asked for: it may be fetched
     corpus.fit_all(args.data, args.out / "fits")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,8 @@ NEEDED = ("grid_s1/clips.jsonl", "grid_dev/clips.jsonl", "speech/manifest.jsonl"
 Say = Callable[[str], None]
 
 
-def default_encoder(data: Path) -> Path:
-    """The data folder's own speech encoder."""
+def original_encoder(data: Path) -> Path:
+    """The data folder's own speech encoder, which the shipped one was trained from (train/speech.py)."""
     return data / "encoders" / "whisper-tiny.en-encoder"
 
 
@@ -78,7 +79,11 @@ def make_shards(
 
     Raises PTalkerError corpus_differs where the folder was begun with another encoder.
     """
-    known = read_card(out)
+    known, clips = read_card(out), fingerprint(data)
+    if known and known.get("clips", clips) != clips:
+        raise PTalkerError(
+            "corpus_differs", f"'{data}' has other clips than when '{out}' was begun.", "Name another --out."
+        )  # fmt: skip
     if known and (known["encoder"], known["features"]) != (name, encoder.channels):
         raise PTalkerError(
             "corpus_differs", f"'{out}' was begun with the speech encoder '{known['encoder']}'.",
@@ -86,7 +91,7 @@ def make_shards(
         )  # fmt: skip
     card: dict[str, Any] = {
         "version": __version__, "encoder": name, "features": encoder.channels, "passes": passes,
-        "seeds": {"real": REAL_SEED, "speech": SPEECH_SEED},
+        "clips": clips, "seeds": {"real": REAL_SEED, "speech": SPEECH_SEED},
     }  # fmt: skip
     write_card(out, card | {"shards": known.get("shards", {})})
     if not complete(out, "quiet") and silent:
@@ -103,6 +108,11 @@ def make_shards(
     card |= {"shards": shards, "hours": round(sum(s["hours"] for s in shards.values()), 2)}
     write_card(out, card)
     return card
+
+
+def fingerprint(data: Path) -> int:
+    """Of the clips and their order: shards name clips by number."""
+    return zlib.crc32("\n".join(c.path for c in read_clips(data)).encode())
 
 
 def complete(out: Path, shard: str) -> bool:

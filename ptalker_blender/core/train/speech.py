@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from .. import SAMPLE_RATE
 from ..channels import LOWER_FACE
-from ..data.corpus import default_encoder
+from ..data.corpus import original_encoder
 from ..data.sounds import PHONE, PHONES, UNKNOWN, Sounds, group, labels
 from ..data.windows import Clip, Segment, read_clips
 from ..speech import HOP, WINDOW, SpeechEncoder
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    original = default_encoder(args.data)
+    original = original_encoder(args.data)
     task = SpeechTask(args.source or original, original, args.data, args.fits)
     settings = LoopSettings(
         steps=100_000, minutes=args.minutes, rate=args.rate, decay=0.01, warmup=80, every=args.every, amp=args.amp,
