@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_corpus import write_corpus
 
-from ptalker_blender.core.data.corpus import original_encoder, fit_all
+from ptalker_blender.core.data.corpus import fit_all, original_encoder
 from ptalker_blender.core.speech import SpeechEncoder
 from ptalker_blender.core.train.loop import LoopSettings, fit
 from ptalker_blender.core.train.speech import SpeechTask, mask_bands
