@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,37 +12,15 @@ from torch import Tensor
 from ..channels import UPPER_FACE
 from ..data.motion_set import MotionSet
 from ..data.teacher import TeacherStyle
+from ..data.windows import said
+from ..evaluate.metrics import closures, pooled_r
 from ..model.decoder import clamp_weights
 from ..speech import RATE, WINDOW
 from .heads import LipGap
 
 FPS = 25.0
-LIPS_MEET = 0.08  # of the clip's 95th percentile
 CM = 10.0  # mm: the unit of the ICT head
 BATCH = 16
-
-
-def pooled_r(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
-    """Pearson r of all clips together after each clip's mean is removed (as in the corpus' ridge probe); a mouth that
-    does not move correlates with nothing."""
-    x = np.concatenate([a - a.mean() for a, _ in pairs])
-    y = np.concatenate([b - b.mean() for _, b in pairs])
-    return float(np.corrcoef(x, y)[0, 1]) if min(x.std(), y.std()) > 1e-6 else 0.0
-
-
-def lips_meet(gap: np.ndarray, times: np.ndarray, phones: Iterable[Sequence]) -> tuple[int, int]:
-    """How many p, b, m meet, of how many: gap [T] at times [T] s gets below 8 % of its range within 45 ms of their middle.
-
-    phones [[ipa, start_s, end_s]]; those outside of the times are not counted.
-    """
-    floor, top = gap.min(), np.quantile(gap, 0.95)
-    hits = total = 0
-    for phone, a, b in phones:
-        near = np.abs(times - (a + b) / 2) <= 0.045
-        if phone in ("p", "b", "m") and near.any():
-            total += 1
-            hits += bool(gap[near].min() - floor < LIPS_MEET * (top - floor))
-    return hits, total
 
 
 class Validation:
@@ -66,7 +44,7 @@ class Validation:
         close; score: what the best checkpoint is chosen by. ``style`` [s] is on the network's device."""
         groups: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"s1": [], "unseen": [], "teacher": []}
         errors: dict[str, list[Tensor]] = {"s1": [], "unseen": []}
-        closed = closures = 0
+        met: list[bool] = []
         for i, z in self.decoded(predict, style):
             distance = self.gap.distance(z).numpy()
             if i in self.dev.real_set:
@@ -74,15 +52,14 @@ class Validation:
                     groups[group].append((ours, true))
                     errors[group].append(error)
             else:
-                met, of = self.teacher(i, distance, groups["teacher"])
-                closed, closures = closed + met, closures + of
+                met += self.teacher(i, distance, groups["teacher"])
         r = {k: round(pooled_r(v), 4) for k, v in groups.items() if v}
         lve = {k: round(float(torch.cat(v).mean()), 3) for k, v in errors.items() if v}
         score = 0.4 * r.get("s1", 0.0) + 0.3 * r.get("unseen", 0.0) + 0.3 * r.get("teacher", 0.0)
         return (
             {f"r_{k}": v for k, v in r.items()}
             | {f"lve_{k}": v for k, v in lve.items()}
-            | {"closed": round(closed / max(closures, 1), 4), "score": round(score, 4)}
+            | {"closed": round(sum(met) / max(len(met), 1), 4), "score": round(score, 4)}
         )
 
     def decoded(self, predict: Callable[..., Tensor], style: Tensor) -> Iterable[tuple[int, Tensor]]:
@@ -117,13 +94,12 @@ class Validation:
         Its mean is the lip vertex error of the field (MeshTalk, Richard et al. 2021), here on the ICT neutral head."""
         return ((z - true) @ self.lips).unflatten(1, self.shape).square().sum(-1).amax(1)
 
-    def teacher(self, i: int, distance: np.ndarray, pairs: list) -> tuple[int, int]:
-        """Adds synthetic window i's gaps to ``pairs`` -> closures that close, closures."""
+    def teacher(self, i: int, distance: np.ndarray, pairs: list) -> list[bool]:
+        """Adds synthetic window i's gaps to ``pairs`` -> of each p, b, m whether the lips meet."""
         dev = self.dev
         if i not in self.truth:
             z_true, _ = dev.target(i, self.times, TeacherStyle.neutral())
             self.truth[i] = self.gap.distance(torch.from_numpy(z_true)).numpy()
         pairs.append((distance, self.truth[i]))
-        segments = dev.windows[i].segments
-        phones = [(p, a / s.factor + s.start, b / s.factor + s.start) for s in segments for p, a, b in dev.clips[s.clip].phones]
-        return lips_meet(distance, self.times, phones)
+        rest = float(self.gap.rest[1].norm())
+        return closures(distance, self.times, said(dev.windows[i].segments, dev.clips), rest)
