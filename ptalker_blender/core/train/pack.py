@@ -1,6 +1,8 @@
 """Ship a trained run: half precision, figures in both cards, SHA-256 sums of all assets.
 
-    python -m ptalker_blender.core.train.pack --run RUN [--figures FIGURES.json]
+    python -m ptalker_blender.core.train.pack --run RUN [RUN ...] [--speech-encoder FOLDER] [--figures FIGURES.json]
+Several runs that went on from one another are averaged weight by weight ("model soups", Wortsman et al. 2022). FOLDER is
+the encoder that the runs' corpus was heard with (train/speech.py); without it the one that is there stays.
 FIGURES.json is what ``evaluate DATA --report OUT --assets ASSETS --card FIGURES.json`` wrote for this run: pack once
 without, evaluate, pack again with it. It goes into the checkpoint's own card and into MODEL_CARD.md.
 """
@@ -10,13 +12,18 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import torch
 
+from ..errors import PTalkerError
 from ..evaluate.card import fill
 from ..model.ptalker import PTalker
 from ..runtime import ASSETS
+
+ENCODER = ("config.json", "model.safetensors", "preprocessor_config.json")
+DATA = "GRID s1 (CC BY 4.0), synthetic speech by Kokoro-82M, flite, festival, espeak-ng, ICT-FaceKit (MIT)"
 
 
 def write_sums(assets: Path) -> None:
@@ -26,18 +33,35 @@ def write_sums(assets: Path) -> None:
     (assets / "SHA256SUMS").write_text("\n".join(lines) + "\n", "utf-8")
 
 
+def averaged(runs: list[Path]) -> tuple[PTalker, dict]:
+    """The mean of the runs' weights and styles, and the last one's card. Raises PTalkerError."""
+    loaded = [PTalker.load(run / "ptalker.safetensors") for run in runs]
+    (net, card), others = loaded[-1], [n for n, _ in loaded[:-1]]
+    if any(n.config != net.config for n in others):
+        raise PTalkerError("run_differs", "The runs have different sizes.", "Average runs that went on from one another.")
+    states = [n.state_dict() for n in (*others, net)]
+    net.load_state_dict({k: torch.stack([s[k] for s in states]).mean(0) for k in states[-1]})
+    for k in net.styles:
+        net.styles[k] = torch.stack([n.styles[k] for n in (*others, net)]).mean(0)
+    return net, card
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--run", type=Path, nargs="+", required=True)
+    parser.add_argument("--speech-encoder", type=Path)
     parser.add_argument("--figures", type=Path)
     parser.add_argument("--assets", type=Path, default=ASSETS)
     args = parser.parse_args()
-    net, card = PTalker.load(args.run / "ptalker.safetensors")
+    net, card = averaged(args.run)
+    if args.speech_encoder:
+        for name in ENCODER:
+            shutil.copyfile(args.speech_encoder / name, args.assets / "speech_encoder" / name)
     if args.figures:
         card["figures"] = json.loads(args.figures.read_text("utf-8"))
         page = args.assets / "MODEL_CARD.md"
         page.write_text(fill(page.read_text("utf-8"), card["figures"]), "utf-8")
-    card["data"] = "GRID s1 (CC BY 4.0), synthetic speech by Kokoro-82M (Apache-2.0), ICT-FaceKit (MIT)"
+    card["data"] = DATA
     net.to(torch.float16).save(args.assets / "ptalker.safetensors", card)
     write_sums(args.assets)
 

@@ -1,0 +1,56 @@
+"""Shipping runs: averaged weights in half precision, the encoder they were trained with, sums that hold."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_corpus import write_encoder
+
+from ptalker_blender.core.errors import PTalkerError
+from ptalker_blender.core.model.config import Config
+from ptalker_blender.core.model.ptalker import PTalker
+from ptalker_blender.core.runtime import check_sums
+from ptalker_blender.core.train import pack
+
+SMALL = Config(features=8, width=16, blocks=1, style=4, node_width=8, frame_width=8)
+
+
+def write_run(folder: Path, seed: int, config: Config = SMALL) -> PTalker:
+    torch.manual_seed(seed)
+    net = PTalker(config)
+    net.styles = {"neutral": torch.randn(config.style)}
+    folder.mkdir()
+    net.save(folder / "ptalker.safetensors", {"seed": seed})
+    return net
+
+
+def test_runs_are_averaged_and_packed_with_their_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = (write_run(tmp_path / name, seed) for seed, name in enumerate("ab"))
+    write_encoder(tmp_path / "encoder")
+    assets = tmp_path / "assets"
+    (assets / "speech_encoder").mkdir(parents=True)
+    call = ["pack", "--run", str(tmp_path / "a"), str(tmp_path / "b"), "--assets", str(assets)]
+    monkeypatch.setattr(sys, "argv", [*call, "--speech-encoder", str(tmp_path / "encoder")])
+    pack.main()
+    net, card = PTalker.load(assets / "ptalker.safetensors")
+    assert card["seed"] == 1
+    for mean, x, y in zip(net.parameters(), a.parameters(), b.parameters(), strict=True):
+        assert torch.allclose(mean, (x + y) / 2, atol=2e-3)
+    assert torch.allclose(net.styles["neutral"], (a.styles["neutral"] + b.styles["neutral"]) / 2, atol=2e-3)
+    shutil.copy(assets / "ptalker.safetensors", assets / "rig.safetensors")
+    pack.write_sums(assets)
+    check_sums(assets)
+    (assets / "speech_encoder" / "model.safetensors").write_bytes(b"other")
+    with pytest.raises(PTalkerError, match="damaged"):
+        check_sums(assets)
+
+
+def test_runs_of_different_sizes_are_not_averaged(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 0)
+    write_run(tmp_path / "b", 1, Config(features=8, width=32, blocks=1, style=4, node_width=8, frame_width=8))
+    with pytest.raises(PTalkerError, match="different sizes"):
+        pack.averaged([tmp_path / "a", tmp_path / "b"])
