@@ -15,7 +15,9 @@ import torch
 from tiny_corpus import write_corpus, write_encoder
 
 from ptalker_blender.core import cli
+from ptalker_blender.core.channels import INDEX
 from ptalker_blender.core.data.motion_set import MotionSet, find_shards
+from ptalker_blender.core.data.teacher import TeacherStyle
 from ptalker_blender.core.errors import PTalkerError
 from ptalker_blender.core.model.ptalker import PTalker
 from ptalker_blender.core.train.loop import fit, step_rng
@@ -26,7 +28,7 @@ from ptalker_blender.core.train.settings import WEIGHTS, RunSettings, from_table
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
     "loop": {"steps": 4, "every": 2, "threads": 1, "device": "cpu", "warmup": 1},
-    "data": {"real": 2, "synthetic": 3, "seconds": 3, "identities": 1},
+    "data": {"real": 2, "synthetic": 3, "seconds": 3, "identities": 1, "motion_heads": 4, "style_pairs": 2},
     "model": {"width": 32, "blocks": 1, "style": 8, "node_width": 8, "frame_width": 16},
 }
 
@@ -49,9 +51,9 @@ def corpus_command(data: Path, out: Path) -> list[str]:
     return ["corpus", "--data", str(data), "--out", str(out), "--speech-encoder", str(encoder), *amount]
 
 
-def task(folder: Path, corpus: Path, **tables) -> MotionTask:
+def task(folder: Path, corpus: Path, init: Path | None = None, **tables) -> MotionTask:
     merged = {k: SMALL.get(k, {}) | tables.get(k, {}) for k in {**SMALL, **tables}}
-    return MotionTask(from_tables(merged), folder, corpus, corpus / "fits")
+    return MotionTask(from_tables(merged), folder, corpus, corpus / "fits", init)
 
 
 def config(folder: Path) -> Path:
@@ -63,6 +65,7 @@ def config(folder: Path) -> Path:
 
 
 def train_command(folder: Path, data: Path, shards: Path, *more: str) -> list[str]:
+    folder.mkdir(exist_ok=True)
     out = folder / "run"
     return ["train", str(config(folder)), "--data", str(data), "--corpus", str(shards), "--out", str(out), *more]
 
@@ -114,6 +117,53 @@ def test_train_writes_a_model_that_loads(data: Path, shards: Path, tmp_path: Pat
     assert line["lve_s1"] > 0 and line["step"] == 4
     assert cli.main(train_command(tmp_path, data, shards, "--set", "loop.steps=6")) == 0
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["done"] == 6
+
+
+def test_a_new_run_begins_with_a_model(data: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--init: the weights of a model, another schedule, also where the run's voices are others."""
+    first = task(data, shards)
+    torch.manual_seed(5)
+    net = first.modules["net"]
+    assert isinstance(net, PTalker)
+    torch.nn.init.normal_(net.decoder.head.weight)
+    net.save(tmp_path / "model.safetensors", {})
+    second = task(data, shards, init=tmp_path / "model.safetensors", data={"synthetic": 0, "shards": ["real_*"]})
+    assert len(second.set.voices) < len(first.set.voices) and torch.equal(weights(first), weights(second))
+    assert torch.equal(net.audio.mean, second.modules["net"].audio.mean)  # type: ignore[union-attr]
+    init = ["--init", str(tmp_path / "model.safetensors")]
+    still = ["--set", "loop.rate=1e-9", "--set", "loop.steps=1", "--set", "loop.decay=0.0"]
+    assert cli.main(train_command(tmp_path, data, shards, *init, *still)) == 0
+    trained, _ = PTalker.load(tmp_path / "run" / "ptalker.safetensors")
+    assert torch.allclose(trained.decoder.head.weight, net.decoder.head.weight, atol=1e-6)
+    capsys.readouterr()
+    assert cli.main(train_command(tmp_path / "x", data, shards, *init, "--set", "model.width=16")) == 2
+    assert "other sizes" in capsys.readouterr().err
+
+
+def test_references_are_told_apart_on_two_heads(data: Path, shards: Path) -> None:
+    t = task(data, shards, data={"style_pairs": 5})
+    batch = t.batch(step_rng(1, 0, 0, 0))
+    assert len(batch["ref_a"]) == len(batch["ref_b"]) == 10 and batch["distinct"].tolist()[-5:] == [5, 6, 7, 8, 9]
+    assert batch["habits"].isnan().all(1).tolist() == [True] * 2 + [False] * 8
+    assert len({int(batch[f"head_{k}"]) for k in ("a0", "a1", "b0", "b1")}) == 4
+    net = t.modules["net"].eval()
+    found = t.styles(net, batch, "b")  # type: ignore[arg-type]
+    other = {**batch, "ref_b": batch["ref_b"].clone()}
+    other["ref_b"][3] = 0.5
+    changed = (t.styles(net, other, "b") - found).abs().amax(1)  # type: ignore[arg-type]
+    assert changed.argmax() == 3, "rows come back in their order"
+    few = task(data, shards, weights={"style_nce": 0, "style_habits": 0})
+    assert len(few.batch(step_rng(1, 0, 0, 0))["ref_a"]) == 5
+
+
+def test_references_of_any_length_and_rate(data: Path, shards: Path) -> None:
+    t, rng = task(data, shards), np.random.default_rng(0)
+    for style in (None, TeacherStyle.neutral()):
+        for seconds, fps in ((2.0, 6.0), (9.0, 12.0)):  # the clips have 3 s
+            z = t.set.reference(rng, style, seconds, fps)
+            assert z.shape == (round(seconds * fps), 52) and z[:, INDEX["jawOpen"]].max() > 0.05
+            late = z[round(4 * fps) :]
+            assert not len(late) or np.ptp(late[:, INDEX["jawOpen"]]) > 0.03, "it goes on in other sentences"
 
 
 def weights(t: MotionTask) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """``train CONFIG --data DATA --corpus SHARDS --out RUN``: train the model; goes on from RUN/last.pt.
 
+``--init MODEL.safetensors``: a new run with a schedule of its own that begins with the weights of a model.
+
 Several GPUs: ``torchrun --nproc-per-node N -m ptalker_blender.core train ...``.
 """
 
@@ -20,6 +22,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--fits", type=Path, help="folder of the fitted tracks (default: SHARDS/fits)")
     parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="folder to write: model, last.pt, curves")
     parser.add_argument("--set", metavar="TABLE.NAME=VALUE", action="append", default=[], help="change a setting of CONFIG")
+    parser.add_argument("--init", metavar="MODEL", type=Path, help="a new run begins with this model's weights")
     parser.add_argument("--fresh", action="store_true", help="begin anew even if RUN/last.pt is there")
     parser.set_defaults(run=run)
 
@@ -37,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PTalkerError("out_unwritable", f"The folder '{args.out}' cannot be made.") from error
-    task = MotionTask(settings, args.data, args.corpus, args.fits or args.corpus / "fits")
+    task = MotionTask(settings, args.data, args.corpus, args.fits or args.corpus / "fits", args.init)
     if int(os.environ.get("RANK", "0")) == 0:
         (args.out / "settings.json").write_text(json.dumps(settings.to_dict(), indent=1) + "\n", "utf-8")
     best = fit(task, settings.loop, args.out, resume=not args.fresh)

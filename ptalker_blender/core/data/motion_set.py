@@ -21,7 +21,7 @@ from .seal import sealed
 from .teacher import TeacherStyle, curves
 from .windows import Clip, Segment, knowable, read_clips, said
 
-REFERENCE_SECONDS = 3.0
+REFERENCE_SECONDS = 3.0  # training sees other lengths and rates about these, too (train/motion_batch.py)
 REFERENCE_FPS = 8.0
 REMAKE = "Make the corpus with: python -m ptalker_blender.core corpus --data DATA --out SHARDS"
 
@@ -150,20 +150,37 @@ class MotionSet:
         z[:, UPPER_FACE] = 0.0  # the upper face is a process of its own (core/upper_face.py)
         return z, mask
 
-    def reference(self, rng: np.random.Generator, style: TeacherStyle | None) -> np.ndarray:
-        """Another sentence in the same style (None: the real speaker's) -> weights [24, K] at 8 fps."""
-        n = round(REFERENCE_SECONDS * REFERENCE_FPS)
-        if style is None:
-            clip = self.ids[int(rng.choice(self.real_clips))]
-            z, _ = self.fits.at(clip, np.arange(n) / REFERENCE_FPS + rng.uniform(0, 0.06))
-        else:
-            c = self.clips[int(rng.choice(self.spoken_clips))]
-            end = c.phones[-1][2]
-            start = rng.uniform(0, max(0.0, end - REFERENCE_SECONDS))
-            z = curves(c.phones, start + np.arange(n) / REFERENCE_FPS, style)
-        z = z.copy()
+    def reference(
+        self, rng: np.random.Generator, style: TeacherStyle | None, seconds: float = REFERENCE_SECONDS,
+        fps: float = REFERENCE_FPS,
+    ) -> np.ndarray:  # fmt: skip
+        """Other sentences in the same style (None: the real speaker's), one after the other, from anywhere within the
+        first -> weights [round(seconds * fps), K]."""
+        times = np.arange(round(seconds * fps)) / fps
+        z = self._tracked(rng, times) if style is None else self._taught(rng, times, style)
         z[:, UPPER_FACE] = 0.0
         return z
+
+    def _tracked(self, rng: np.random.Generator, times: np.ndarray) -> np.ndarray:
+        """Fitted weights [T, K] of as many clips of the real speaker as times [T] need."""
+        parts, at = [], rng.uniform(0, 0.06)
+        while len(times):
+            clip = self.ids[int(rng.choice(self.real_clips))]
+            here = times + at < (len(self.fits.weights[clip]) - 2) / 25.0
+            here[0] = True  # however short a clip is, there is an end
+            parts.append(self.fits.at(clip, times[here] + at)[0])
+            times = times[~here]
+            at = 0.04 - times[0] if len(times) else 0.0
+        return np.concatenate(parts)
+
+    def _taught(self, rng: np.random.Generator, times: np.ndarray, style: TeacherStyle) -> np.ndarray:
+        """The teacher's weights [T, K] of as many sentences as times [T] need."""
+        phones, end = [], 0.0
+        while not phones or end < times[-1]:
+            said = self.clips[int(rng.choice(self.spoken_clips))].phones
+            phones += [(phone, a + end, b + end) for phone, a, b in said]
+            end = phones[-1][2]
+        return curves(phones, rng.uniform(0, max(0.0, end - times[-1])) + times, style)
 
 
 def hash_name(name: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,10 @@ class Head:
     def motion(self, z: Tensor) -> Tensor:
         """z [B, T, K] -> node displacements [B, T, n, 3], face frame."""
         return torch.einsum("btk,knc->btnc", z, self.basis)
+
+    def to(self, device: torch.device) -> Head:
+        graph = {k: v.to(device) for k, v in self.graph.items()}
+        return replace(self, graph=graph, basis=self.basis.to(device), root=self.root.to(device))
 
 
 @dataclass
@@ -77,9 +81,7 @@ def ict_heads(path: Path, identities: int, seed: int) -> tuple[list[Head], LipGa
     for i in range(identities + 1):
         w = rng.normal(size=100) * (0.7 if i else 0.0)
         vertices = ict["neutral"][skin] + np.tensordot(w, ict["identity"][:, skin].astype(np.float32), 1)
-        root = factor(
-            torch.from_numpy(basis), torch.from_numpy(lip_weight(vertices, basis, np.ones(len(vertices)))).float()
-        )
+        root = factor(torch.from_numpy(basis), torch.from_numpy(lip_weight(vertices, basis, np.ones(len(vertices)))).float())
         heads.append(make_head(f"ict{i}", vertices, faces, basis, root))
     return heads, lip_gap(ict)
 

@@ -1,11 +1,11 @@
 """PTalker's audio, motion and decoder parts as a task of the training loop (``python -m ptalker_blender.core train``).
 
-A speaker adversary is trained beside them and not kept.
+A speaker adversary and a reader of styles are trained beside them and not kept.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .. import losses
 from ..data.motion_set import REFERENCE_FPS, MotionSet, find_shards
 from ..data.teacher import TeacherStyle, default_parameters
+from ..data.teacher_style import RANGES
 from ..errors import PTalkerError
 from ..model.config import Config
 from ..model.ptalker import PTalker
@@ -23,21 +24,37 @@ from ..model.time_attention import resample
 from ..speech import RATE
 from .heads import Head, LipGap, ict_heads
 from .motion_batch import CROP, NO_SPEAKER, MotionBatches
+from .motion_heads import motion_heads, tracked
 from .settings import RunSettings
 from .validate import Validation
 
 EDGE = 4  # frames at both ends of a crop that its content knows too little about
 ALIGNED = 256  # frames of a batch that the contrastive loss compares
 HARDEST = 32  # negatives of each
+UPPER = ("brow", "blink", "gaze", "squint")  # habits of the upper face, which references do not show
+SHOWN = [i for i, name in enumerate(RANGES) if not name.startswith(UPPER)]
+
+
+@dataclass(frozen=True)
+class Places:
+    """On one device: ``heads`` that losses are measured on, ``shown`` for the motion encoder to read, the lip gap, and the
+    metrics [M, K, K] of ``heads``."""
+
+    heads: list[Head]
+    shown: list[Head]
+    gap: LipGap
+    roots: Tensor
 
 
 class MotionTask:
     """See train/loop.py's Task. The batch is described in MotionBatches.draw."""
 
-    def __init__(self, settings: RunSettings, data: Path, corpus: Path, fits: Path) -> None:
-        """data: the folder with grid_s1, grid_dev, speech, heads; corpus: the shards made of it; fits: of data/fit.py.
+    def __init__(self, settings: RunSettings, data: Path, corpus: Path, fits: Path, init: Path | None = None) -> None:
+        """data: the folder with grid_s1, grid_dev, speech, heads; corpus: the shards made of it; fits: of data/fit.py;
+        init: a model whose weights are the first ones.
 
-        Raises PTalkerError (shards_missing, shards_broken, fits_missing, data_missing, bad_setting).
+        Raises PTalkerError (shards_missing, shards_broken, fits_missing, data_missing, bad_setting, checkpoint_missing,
+        checkpoint_broken, run_differs).
         """
         s = settings.data
         self.settings, self.weights = settings, settings.weights
@@ -48,13 +65,15 @@ class MotionTask:
         check(s.synthetic, self.set.synthetic, "synthetic")
         if not s.real + s.synthetic:
             raise PTalkerError("bad_setting", "data.real and data.synthetic are both 0.", "Set one of them above 0.")
-        self.batches = MotionBatches(self.set, s)
+        told_apart = settings.weights["style_nce"] or settings.weights["style_habits"]
+        self.batches = MotionBatches(self.set, s if told_apart else replace(s, style_pairs=0))
         ict = data / "heads" / "ict_facekit.npz"
         if not ict.is_file():
             raise PTalkerError("data_missing", f"There is no '{ict}'.", "It holds the heads that losses are measured on.")
         self.heads, self.gap = ict_heads(ict, s.identities, settings.loop.seed)
+        self.shown_on = motion_heads(ict, s.motion_heads, settings.loop.seed)
         self.validation = Validation(dev, self.gap, ict)
-        self.places: dict[torch.device, tuple[list[Head], LipGap, Tensor]] = {}
+        self.places: dict[torch.device, Places] = {}
         torch.manual_seed(settings.loop.seed)
         net = PTalker(Config(features=self.set.width, **settings.model))
         if not net.config.graph:
@@ -62,9 +81,12 @@ class MotionTask:
         self.normalise(net)
         if net.contact is not None:
             net.contact.gap.copy_(torch.from_numpy(default_parameters()[0].gap))
+        if init is not None:
+            begin_with(net, init)
         width = net.config.width
         adversary = nn.Sequential(nn.Linear(width, 64), nn.SiLU(), nn.Linear(64, len(self.set.voices)))
-        self.modules: dict[str, nn.Module] = {"net": net, "adversary": adversary}
+        habits = nn.Linear(net.config.style, len(SHOWN))
+        self.modules: dict[str, nn.Module] = {"net": net, "adversary": adversary, "habits": habits}
 
     def normalise(self, net: PTalker) -> None:
         """The mean and spread of each feature, from some windows of every shard."""
@@ -73,16 +95,12 @@ class MotionTask:
         net.audio.mean.copy_(torch.from_numpy(every.mean(0)))
         net.audio.scale.copy_(torch.from_numpy(1 / (every.std(0) + 1e-3)))
 
-    def on(self, device: torch.device) -> tuple[list[Head], LipGap, Tensor]:
-        """The heads, the lip gap and all heads' metrics [M, K, K], on a device."""
+    def on(self, device: torch.device) -> Places:
+        """What losses are measured on, on a device."""
         if device not in self.places:
-            graphs = [{k: v.to(device) for k, v in h.graph.items()} for h in self.heads]
-            heads = [
-                replace(h, graph=g, basis=h.basis.to(device), root=h.root.to(device))
-                for h, g in zip(self.heads, graphs, strict=True)
-            ]
+            measured, shown = ([h.to(device) for h in heads] for heads in (self.heads, self.shown_on))
             gap = LipGap(self.gap.rest.to(device), self.gap.basis.to(device))
-            self.places[device] = heads, gap, torch.stack([h.root for h in heads])
+            self.places[device] = Places(measured, shown, gap, torch.stack([h.root for h in measured]))
         return self.places[device]
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -92,23 +110,23 @@ class MotionTask:
         """Every term whose weight is not 0, unweighted."""
         b, net, on = batch, self.modules["net"], self.weights
         assert isinstance(net, PTalker)
-        heads, _, roots = self.on(b["z"].device)
-        head, other_head, fps = heads[int(b["head_a"])], heads[int(b["head_b"])], float(b["fps"])
+        places = self.on(b["z"].device)
+        head, fps = places.heads[int(b["head"])], float(b["fps"])
         out: dict[str, Tensor] = {}
         audio_times = net.audio.times(torch.arange(b["features"].shape[1], device=b["z"].device) / RATE)
         a = net.audio(b["features"])
         style_audio = net.audio.style(b["features"])
-        _, style_a = net.motion(head.motion(b["ref_a"]), head.graph, REFERENCE_FPS)
+        styles = self.styles(net, b, "a")
+        style_a = styles[: len(a)]
         use_audio = (b["agree"] > 0) & (torch.rand(len(a), device=a.device) < 0.4)
         style = torch.where(use_audio[:, None], style_audio, style_a)
         z = net.decoder(a, audio_times, style, b["times"])
         touched = net.finish(z.float())  # what is shown; outside of 0..1 the gradient is the unfinished one's
         z = z.float() + (touched - z.float().clamp(0, 1))
         out |= self.geometry(z, b["z"], b["mask"], fps)
-        if on["style_nce"] and len(b["distinct"]) > 1:
-            _, style_b = net.motion(other_head.motion(b["ref_b"]), other_head.graph, REFERENCE_FPS)
+        if on["style_nce"] or on["style_habits"]:
             with single(a):
-                out["style_nce"] = losses.info_nce(style_a[b["distinct"]].float(), style_b[b["distinct"]].float())
+                out |= self.telling(styles.float(), self.styles(net, b, "b").float(), b["habits"], b["distinct"])
         if on["style_agree"]:
             error = (style_audio - style_a.detach()).float().square().mean(-1)
             out["style_agree"] = (error * b["agree"]).sum() / b["agree"].sum().clamp(min=1)
@@ -128,13 +146,38 @@ class MotionTask:
                 inner = slice(at + EDGE, at + n - EDGE)
                 found = z_cross[:, EDGE : n - EDGE].float()
                 with single(a):
-                    out["content_decode"] = losses.vertex_loss(found, b["other"][:, inner], roots, b["mask"][:, inner])
+                    out["content_decode"] = losses.vertex_loss(found, b["other"][:, inner], places.roots, b["mask"][:, inner])
         with single(a):
             return out | self.separation(style_a.float(), [c.float().mean(1) for c in contents], b["speaker"])
 
+    def styles(self, net: PTalker, b: dict[str, Tensor], side: str) -> Tensor:
+        """The styles [B + P, s] of the batch's references of one ``side``, "a" or "b", each half of them on another head."""
+        shown, motion, fps = self.on(b["z"].device).shown, b[f"ref_{side}"], float(b[f"fps_{side}"])
+        n = len(motion)
+        order = torch.arange(n, device=motion.device)
+        order = order if side == "a" else torch.cat([order[::2], order[1::2]])
+        found = []
+        for i, rows in enumerate(order.chunk(2)):
+            head = shown[int(b[f"head_{side}{i}"])]
+            found.append(net.motion(tracked(head.motion(motion[rows])), head.graph, fps)[1])
+        return torch.cat(found)[order.argsort()]
+
+    def telling(self, a: Tensor, b: Tensor, habits: Tensor, distinct: Tensor) -> dict[str, Tensor]:
+        """Styles a and b [n, s] of the same people in other words on other heads: they are told from the others', and the
+        teacher's parameters ``habits`` [n, 31] (NaN: unknown) can be read from each."""
+        out = {}
+        if self.weights["style_nce"] and len(distinct) > 1:
+            out["style_nce"] = losses.info_nce(a[distinct], b[distinct])
+        if self.weights["style_habits"]:
+            habits = habits[:, SHOWN]
+            known = habits.isfinite().all(1, keepdim=True).float()
+            error = sum((self.modules["habits"](s) - habits.nan_to_num()).square().mean(1, keepdim=True) for s in (a, b))
+            out["style_habits"] = 0.5 * (error * known).sum() / known.sum().clamp(min=1)
+        return out
+
     def geometry(self, z: Tensor, target: Tensor, mask: Tensor, fps: float) -> dict[str, Tensor]:
         """What the decoded weights z [B, T, K] do to the heads, in single precision."""
-        _, lips, roots = self.on(z.device)
+        lips, roots = self.on(z.device).gap, self.on(z.device).roots
         with single(z):
             gap, gap_target = lips(z), lips(target)
             return {
@@ -190,7 +233,7 @@ class MotionTask:
 
         "neutral" is the real speaker's; the teacher's where training saw no real data."""
         rng, device = np.random.default_rng(self.settings.loop.seed), net.audio.mean.device
-        head = self.on(device)[0][0]
+        head = self.on(device).heads[0]
         for name, style in (("natural", None), ("teacher", TeacherStyle.neutral())):
             z = np.stack([self.set.reference(rng, style) for _ in range(count)])
             motion = head.motion(torch.from_numpy(z).float().to(device))
@@ -201,6 +244,17 @@ class MotionTask:
 def single(x: Tensor) -> torch.autocast:
     """Single precision on x's device: similarities and squares of small errors do not bear half."""
     return torch.autocast(x.device.type, enabled=False)
+
+
+def begin_with(net: PTalker, path: Path) -> None:
+    """Put a saved model's weights into a net of the same sizes; its statistics of the features, too.
+
+    Raises PTalkerError (checkpoint_missing, checkpoint_broken, run_differs)."""
+    saved, _ = PTalker.load(path)
+    sizes = (replace(n.config, dropout=0.0) for n in (saved, net))
+    if len(set(sizes)) > 1:
+        raise PTalkerError("run_differs", f"'{path}' is a model of other sizes.", "Set [model] as it was trained.")
+    net.load_state_dict(saved.state_dict())
 
 
 def check(wanted: int, windows: list[int], kind: str) -> None:

@@ -8,12 +8,16 @@ from torch import Tensor
 
 from ..data.motion_set import MotionSet
 from ..data.teacher import TeacherStyle
+from ..data.teacher_style import RANGES
 from ..speech import RATE, WINDOW
 from .settings import DataSettings
 
 CROP = 2.0  # seconds that the motion encoder hears for content
+HABITS = len(RANGES)
 NO_SPEAKER = -100  # cross_entropy's ignore_index
 FRAME_RATES = (24.0, 25.0, 25.0, 30.0)
+REFERENCE_RATES, REFERENCE_LENGTHS, REFERENCE_FRAMES = (6.0, 12.0), (2.0, 5.0), 28  # frames a second, seconds, at most
+ALIKE = 0.3  # of the styles that are only told apart: so many lie between two others
 
 
 class MotionBatches:
@@ -38,10 +42,13 @@ class MotionBatches:
     def draw(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """One batch of B windows at one random frame rate and phase.
 
-        features [B, N, C]; times [T] s from the first feature; z [B, T, K] and mask [B, T] the target; ref_a, ref_b
-        [B, 24, K] other sentences in its style; other [B, T, K] the same words in the style of row ``other_row`` [B];
-        agree [B] 1 where the voice belongs to that style; speaker [B], NO_SPEAKER without a voice; distinct [n] rows of
-        which no two have the same style. Without dimensions: fps, crop (first frame of it), head_a, head_b.
+        features [B, N, C]; times [T] s from the first feature; z [B, T, K] and mask [B, T] the target; other [B, T, K] the
+        same words in the style of row ``other_row`` [B]; agree [B] 1 where the voice belongs to that style; speaker [B],
+        NO_SPEAKER without a voice. ref_a [B + P, Ta, K] and ref_b [B + P, Tb, K]: other sentences in its style, and in P
+        styles that are only told apart; habits [B + P, 31] what these are (TeacherStyle.to_array), NaN for the real
+        speaker's; distinct [n] rows of which no two have the same style. Without dimensions: fps, fps_a and fps_b of the
+        references, crop (first frame of it), head (that losses are measured on), and the heads that the references are
+        played on: head_a0 and head_a1, the first and the second half of ref_a; head_b0 and head_b1, every other row of ref_b.
         """
         s, w = self.settings, self.set
         fps = float(rng.choice(FRAME_RATES))
@@ -53,17 +60,15 @@ class MotionBatches:
         # real tracks exist in one style only; synthetic rows lend each other theirs, the last one the first one's
         synthetic = list(range(s.real, len(picks)))
         other_row = [*range(s.real), *synthetic[1:], *synthetic[:1]]
-        rows: dict[str, list] = {k: [] for k in ("features", "z", "mask", "ref_a", "ref_b", "other")}
+        rows: dict[str, list] = {k: [] for k in ("features", "z", "mask", "other")}
         for n, i in enumerate(picks):
             z, mask = w.target(i, times, styles[n])
             rows["features"].append(w.hear(i)[heard])
             rows["z"].append(z)
             rows["mask"].append(mask)
             rows["other"].append(z if other_row[n] == n else w.target(i, times, styles[other_row[n]])[0])
-            rows["ref_a"].append(w.reference(rng, styles[n]))
-            rows["ref_b"].append(w.reference(rng, styles[n]))
-        out = {k: torch.from_numpy(np.stack(v)).float() for k, v in rows.items()}
-        heads = rng.choice(s.identities + 1, 2)
+        out = {k: torch.from_numpy(np.stack(v)).float() for k, v in rows.items()} | self._references(rng, list(styles))
+        names = [*names, *(f"pair {i}" for i in range(s.style_pairs))]
         voices = [w.windows[i].voice if w.windows[i].segments else "" for i in picks]
         return out | {
             "times": torch.from_numpy(times - first / RATE).float(),
@@ -73,9 +78,26 @@ class MotionBatches:
             "distinct": torch.tensor([n for n, name in enumerate(names) if name not in names[:n]]),
             "fps": torch.tensor(fps),
             "crop": torch.tensor(int(rng.integers(0, len(times) - int(CROP * fps)))),
-            "head_a": torch.tensor(int(heads[0])),
-            "head_b": torch.tensor(int(heads[1])),
+            "head": torch.tensor(int(rng.integers(s.identities + 1))),
         }
+
+    def _references(self, rng: np.random.Generator, styles: list[TeacherStyle | None]) -> dict[str, Tensor]:
+        """ref_a, ref_b, habits and what belongs to them: see ``draw``."""
+        s, out = self.settings, {}
+        extra = [TeacherStyle.sample(rng) for _ in range(s.style_pairs)]
+        for i in range(1, len(extra)):
+            if rng.random() < ALIKE:
+                extra[i] = extra[i - 1].blended(extra[i], float(rng.uniform(0.4, 0.8)))
+        styles = [*styles, *extra]
+        for side in "ab":
+            fps = float(rng.uniform(*REFERENCE_RATES))
+            seconds = min(float(rng.uniform(*REFERENCE_LENGTHS)), REFERENCE_FRAMES / fps)
+            shown = np.stack([self.set.reference(rng, style, seconds, fps) for style in styles])
+            out |= {f"ref_{side}": torch.from_numpy(shown).float(), f"fps_{side}": torch.tensor(fps)}
+        heads = rng.choice(s.motion_heads, 4, replace=s.motion_heads < 4)
+        out |= {k: torch.tensor(int(h)) for k, h in zip(("head_a0", "head_a1", "head_b0", "head_b1"), heads, strict=True)}
+        habits = np.stack([np.full(HABITS, np.nan, np.float32) if style is None else style.to_array() for style in styles])
+        return out | {"habits": torch.from_numpy(habits)}
 
     def _style(self, rng: np.random.Generator, i: int, row: int) -> tuple[TeacherStyle | None, str, float]:
         """Of window i: its style (None: the real speaker's), a name that equal styles share, whether the voice tells it."""

@@ -26,7 +26,8 @@ WEIGHTS: dict[str, float] = {
     "correlation": 0.3,
     "contrastive": 0.05,
     "kl": 0.02,
-    "style_nce": 0.05,
+    "style_nce": 0.2,
+    "style_habits": 0.1,  # the teacher's parameters are read from the style
     "style_agree": 0.3,
     "independence": 0.05,
     "adversary": 0.03,
@@ -46,7 +47,9 @@ class DataSettings:
     synthetic: int = 6  # windows a batch, the quiet one among them; 0: without the teacher
     quiet: float = 0.7  # how often one of them has no voice in it
     seconds: float = 5.0  # of each window, a random part
-    identities: int = 3  # heads that motion is shown on, beside the neutral one
+    identities: int = 3  # heads that vertex losses are measured on, beside the neutral one
+    motion_heads: int = 12  # heads of all kinds that the motion encoder sees
+    style_pairs: int = 12  # pairs of references a batch that are only there to tell styles apart
     other_languages: float = 3.0  # how much oftener than their share synthetic windows that are not English are drawn
 
 
