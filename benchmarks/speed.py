@@ -108,7 +108,7 @@ def one_pass(model: PTalker, audio: np.ndarray, fps: float) -> np.ndarray:
     heard, style = torch.from_numpy(features)[None], resolve(None, 1.0, model.network.styles)[None]
     z = model.network(heard, torch.arange(len(features)) / RATE, style, torch.from_numpy(times).float())
     face = upper_face(times, loudness(audio, 0, len(audio), times), 0)
-    return np.clip(z[0].clamp(0, 1).numpy() + face, 0, 1)
+    return np.clip(model.network.finish(z[0]).numpy() + face, 0, 1)
 
 
 if __name__ == "__main__":

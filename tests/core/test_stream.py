@@ -44,7 +44,7 @@ def whole_clip(model: PTalker, audio: np.ndarray, fps: float, seed: int = 0) -> 
     style = resolve(None, 1.0, model.network.styles)[None]
     z = model.network(torch.from_numpy(features)[None], at, style, torch.from_numpy(times).float())
     face = upper_face(times, loudness(audio, 0, len(audio), times), seed)
-    return np.clip(z[0].clamp(0, 1).numpy() + face, 0, 1)
+    return np.clip(model.network.finish(z[0]).numpy() + face, 0, 1)
 
 
 def streamed(model: PTalker, audio: np.ndarray, fps: float, sizes: np.random.Generator, most: float) -> np.ndarray:
