@@ -1,28 +1,43 @@
 """The upper face as a seeded process: blinks, small gaze shifts, brows. numpy only; used at inference and for training.
 
-Events live in seconds and are drawn one after another from streams of their own, so that a take depends neither on the
-frame rate nor on its length: the first 10 s of a 60 s take are the 10 s take with the same seed. For the same reason
-the brows follow the speech level through causal filters.
+Events are drawn one after another from streams of their own, so that a take depends neither on the frame rate nor on
+its length: the first 10 s of a 60 s take are the 10 s take with the same seed. For the same reason whatever follows the
+speech level goes through causal filters.
 
-Constants are medians of 1670 blinks in tracked GRID video (train split): lids close in about 70 ms, stay shut for about
-50 ms, open in about 200 ms; standard deviation of the open eye's gaze weights 0.04-0.08, of the brow weights 0.02-0.03
-within a clip.
+What blinks look like, what moves with them and how pairs come is estimated from the train split of the GRID tracks
+(data/estimate_upper_face.py writes data/upper_face.json). Where this departs from the estimate, the constant says why.
+Blinks don't follow the sound: the tracked speaker's come early in a sentence, but tying them to the level brought FDD no
+nearer to the truth, and made them depend on the frame rate and the loudness of the recording.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from math import exp
+from pathlib import Path
 
 import numpy as np
 
 from .channels import CHANNELS, INDEX
 
-CLOSING, SHUT, OPENING = 0.070, 0.050, 0.200  # s
-SHORTEST_PAUSE = 0.35  # s between blinks
-PAUSE_SPREAD = 0.6  # sigma of the log-normal pause (GRID: quartiles at 0.7 and 1.6 of the median)
+ESTIMATED = json.loads(Path(__file__).with_name("data").joinpath("upper_face.json").read_text("utf-8"))
+CLOSING = ESTIMATED["closing"]  # s
+OPENED, POWER = ESTIMATED["lid"]  # opening: 1 / (1 + (s / OPENED) ** POWER), after Habits' factor
+SQUINT, EASED, EASE_POWER = ESTIMATED["squint"]  # the ring muscle pulls in every blink, and lets go later than the lid
+DEPTHS = np.array(ESTIMATED["depths"])  # quantiles of the lid's closure, evenly spaced
+FADE = 0.45, 0.35  # s after the deepest moment, s: what is left of the opening's tail fades out
+# The tracker reads eyeLookDown 0.5 and eyeSquint 0.4 in every shut eye. With both, the ICT head's lids pass each other by
+# 3 mm, and a blink turns the eye down by 2 degrees only (Collewijn et al. 1985): 0.6 and 0.5 of it leave 1.5 mm.
+LOOK_DOWN = 0.6 * ESTIMATED["look_down"]
+SQUINT *= 0.5
+LID = 0.97
+AGAIN_AFTER = ESTIMATED["again_after"]  # s, median, sigma of its logarithm
+SHORTEST_PAUSE = 0.35  # s between blinks that are no pair
+PAUSE_SPREAD = 0.6  # sigma of the log-normal pause
 FIXATION = 1.1  # s, mean time between gaze shifts; SACCADE: their duration
 SACCADE = 0.045
-GAZE_SIZE = np.array([0.08, 0.05])  # standard deviation of horizontal, vertical gaze at Habits.gaze = 1
+GAZE_SIZE = np.array([0.08, 0.07])  # standard deviation of horizontal, vertical gaze at Habits.gaze = 1
 DRIFT_KNOT = 1.3  # s between the knots of the brows' slow drift
 FAST, SLOW = 0.18, 1.5  # s, time constants of the level's short and long mean
 FOLLOW = 0.35  # s, how fast the brows follow: a phrase, not a syllable
@@ -32,14 +47,21 @@ FOLLOW = 0.35  # s, how fast the brows follow: a phrase, not a syllable
 class Habits:
     """Upper-face habits of a speaker."""
 
-    blink_rate: float = 18.0  # per minute
+    blink_rate: float = 28.0  # per minute; 26 in conversation (Bentivoglio et al. 1997)
+    blink_pairs: float = 0.3  # share of blinks that another follows at once
     blink_duration: float = 1.0  # factor
-    gaze: float = 0.5  # factor on GAZE_SIZE
+    gaze: float = 0.9  # factor on GAZE_SIZE
     brow_rest: float = 0.0  # -1 lowered .. 1 raised
-    brow_emphasis: float = 0.25  # raise on loud syllables
-    brow_drift: float = 0.05
-    squint: float = 0.0
+    brow_emphasis: float = 0.06  # raise on loud syllables; the tracked commands show none
+    brow_drift: float = 0.03
+    squint: float = 0.04
     asymmetry: float = 0.0  # + = the left brow moves more
+
+    @classmethod
+    def tracked(cls) -> Habits:
+        """Those of the tracked speaker (GRID s1), who blinks twice as often as people do in conversation, often in pairs."""
+        seen = ESTIMATED["seen"]
+        return cls(blink_rate=seen["blinks_per_minute"], blink_pairs=seen["pairs_share"])
 
 
 def _smoothstep(u: np.ndarray) -> np.ndarray:
@@ -47,32 +69,52 @@ def _smoothstep(u: np.ndarray) -> np.ndarray:
     return u * u * (3 - 2 * u)
 
 
+def lid_curve(t: np.ndarray, opened: float = OPENED, power: float = POWER) -> np.ndarray:
+    """Closure 0..1 of a blink, t [...] s from its beginning: shuts in CLOSING, opens fast at first, then slowly."""
+    s = np.maximum(t - CLOSING, 0)
+    opening = 1 / (1 + (s / opened) ** power) * (1 - _smoothstep((s - FADE[0]) / FADE[1]))
+    return np.where(t < CLOSING, _smoothstep(t / CLOSING), opening)
+
+
 class _Blinks:
-    """Lid closure 0..1 of a renewal process."""
+    """Closure of a renewal process."""
+
+    LENGTH = CLOSING + sum(FADE)
 
     def __init__(self, rng: np.random.Generator, habits: Habits) -> None:
         self.rng, self.habits = rng, habits
-        self.mean_pause = max(60.0 / max(habits.blink_rate, 1e-3) - SHORTEST_PAUSE, 0.05)
-        self.at = rng.random() * self.mean_pause  # the first pause is part of one already running
+        self.again = min(max(habits.blink_pairs, 0.0), 0.9)
+        repeats = self.again / (1 - self.again)
+        cycle = 60.0 / max(habits.blink_rate, 1e-3) * (1 + repeats) - repeats * AGAIN_AFTER[0]
+        self.mean_pause = max(cycle - SHORTEST_PAUSE, 0.05)
+        self.at = rng.random() * self.mean_pause  # s; the first pause is part of one already running
         self.running: list[tuple[float, float, float]] = []  # begin s, factor on the durations, depth
 
-    def next(self, times: np.ndarray) -> np.ndarray:
-        """[T] closure."""
-        out = np.zeros(len(times))
-        median = self.mean_pause / np.exp(PAUSE_SPREAD**2 / 2)
-        length = CLOSING + SHUT + OPENING
+    def next(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """times [T] s -> closure [T], pull of the ring muscle [T], both 0..1."""
         while self.at <= times[-1]:
-            pause, stretch, depth = self.rng.standard_normal(), self.rng.standard_normal(), self.rng.random()
-            factor = self.habits.blink_duration * np.exp(0.15 * stretch)
-            self.running.append((self.at, factor, 0.92 + 0.08 * depth))
-            self.at += length * factor + SHORTEST_PAUSE + median * np.exp(PAUSE_SPREAD * pause)
+            self._begin()
+        out = np.zeros((2, len(times)))
         for begin, factor, depth in self.running:
-            first, last = np.searchsorted(times, (begin, begin + length * factor))
+            first, last = np.searchsorted(times, (begin, begin + self.LENGTH * factor))
             t = (times[first:last] - begin) / factor
-            lid = np.minimum(_smoothstep(t / CLOSING), 1 - _smoothstep((t - CLOSING - SHUT) / OPENING) ** 0.8)
-            out[first:last] = np.maximum(out[first:last], depth * lid)
-        self.running = [e for e in self.running if e[0] + length * e[1] > times[-1]]
-        return out
+            shape = np.stack([lid_curve(t), lid_curve(t, EASED, EASE_POWER)])
+            out[:, first:last] = np.maximum(out[:, first:last], depth * shape)
+        self.running = [e for e in self.running if e[0] + self.LENGTH * e[1] > times[-1]]
+        return out[0], out[1]
+
+    def _begin(self) -> None:
+        """A blink, perhaps others right behind it, and the pause after them."""
+        median = self.mean_pause / exp(PAUSE_SPREAD**2 / 2)
+        while True:
+            stretch, pause, later = self.rng.standard_normal(3)
+            depth, again = self.rng.random(2)
+            factor = self.habits.blink_duration * exp(0.15 * stretch)
+            self.running.append((self.at, factor, float(np.interp(depth, np.linspace(0, 1, len(DEPTHS)), DEPTHS))))
+            if again >= self.again:
+                break
+            self.at += AGAIN_AFTER[0] * exp(AGAIN_AFTER[1] * later)
+        self.at += SHORTEST_PAUSE + median * exp(PAUSE_SPREAD * pause)
 
 
 class _Gaze:
@@ -153,21 +195,21 @@ class UpperFace:
         out = np.zeros((len(times), len(CHANNELS)), np.float32)
         if not len(times):
             return out
-        lid = self.blinks.next(times)
+        lid, ring = self.blinks.next(times)
         x, y = self.gaze.next(times).T
         raised = habits.brow_rest + habits.brow_drift * self.outer.next(times)
         if envelope is not None:
             raised = raised + habits.brow_emphasis * self.emphasis.next(times, envelope)
         inner = habits.brow_drift * self.inner.next(times)
 
+        looking = np.maximum(-y, 0)
         for side, away in (("Left", 1.0), ("Right", -1.0)):
-            down = np.maximum(-y, 0)
-            out[:, INDEX["eyeBlink" + side]] = np.clip(lid + 0.3 * down * (1 - lid), 0, 1)  # lids follow a look down
-            out[:, INDEX["eyeSquint" + side]] = np.clip(habits.squint + 0.15 * lid, 0, 1)
+            out[:, INDEX["eyeBlink" + side]] = np.clip(LID * lid + 0.3 * looking * (1 - lid), 0, 1)  # lids follow a look down
+            out[:, INDEX["eyeSquint" + side]] = np.clip(habits.squint + SQUINT * ring, 0, 1)
             out[:, INDEX["eyeLookOut" + side]] = np.maximum(away * x, 0)
             out[:, INDEX["eyeLookIn" + side]] = np.maximum(-away * x, 0)
-            out[:, INDEX["eyeLookUp" + side]] = np.maximum(y, 0)
-            out[:, INDEX["eyeLookDown" + side]] = down
+            out[:, INDEX["eyeLookUp" + side]] = np.maximum(y, 0) * (1 - lid)
+            out[:, INDEX["eyeLookDown" + side]] = np.maximum(looking, LOOK_DOWN * lid)
             more = 1 + away * habits.asymmetry
             out[:, INDEX["eyeWide" + side]] = np.clip(0.3 * raised * more, 0, 1) * (1 - lid)
             out[:, INDEX["browOuterUp" + side]] = np.clip(raised * more, 0, 1)
