@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.ridge import Ridge
 from ptalker_blender.core.data.motion_set import MotionSet
 from ptalker_blender.core.data.teacher import TeacherStyle
 from ptalker_blender.core.evaluate import metrics
+from ptalker_blender.core.evaluate.floor import Ridge
 from ptalker_blender.core.speech import RATE, WINDOW
 
 from .bench import FPS, Bench

@@ -14,12 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import soundfile
-
-from .. import SAMPLE_RATE
 from .arpabet import IPA, spans
-from .flite import program
-from .spoken_corpus import Line, Phones, Take, Voice, gapless, known, main, resample
+from .spoken_corpus import Line, Phones, Take, Voice, main, program, take_of
 
 VOICES = (
     Voice("cmu_us_slt_arctic_hts", "f"), Voice("ked_diphone", "m"), Voice("kal_diphone", "m"),
@@ -81,10 +77,7 @@ class Festival:
     def _take(self, path: Path, table: dict[str, tuple[str, ...]]) -> Take | None:
         if not path.with_suffix(".seg").exists():
             return None
-        audio, rate = soundfile.read(path.with_suffix(".wav"), dtype="float32")
-        audio = resample(audio, rate)
-        phones = gapless(parse(path.with_suffix(".seg").read_text("latin-1"), table), len(audio) / SAMPLE_RATE)
-        return Take(audio, phones) if known(phones) else None
+        return take_of(path.with_suffix(".wav"), parse(path.with_suffix(".seg").read_text("latin-1"), table))
 
 
 if __name__ == "__main__":

@@ -7,19 +7,14 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import soundfile
-
-from .. import SAMPLE_RATE
-from ..errors import PTalkerError
 from .arpabet import spans
-from .spoken_corpus import Line, Phones, Take, Voice, gapless, known, main, resample
+from .spoken_corpus import Line, Phones, Take, Voice, main, program, take_of
 
 # The pitch is each voice's own mean, as measured in its speech.
 VOICES = (
@@ -28,14 +23,6 @@ VOICES = (
     Voice("awb", "m", pitch=125),
     Voice("kal16", "m", pitch=105),
 )
-
-
-def program(name: str, package: str) -> str:
-    """Where a program is. Raises PTalkerError program_missing."""
-    path = shutil.which(name)
-    if path is None:
-        raise PTalkerError("program_missing", f"{name} is not installed.", f"On Debian: apt-get install {package}")
-    return path
 
 
 def parse(printed: str) -> Phones:
@@ -63,10 +50,7 @@ class Flite:
         command += ["--setf", f"duration_stretch={1 / line.rate:.3f}"]
         command += ["--setf", f"int_f0_target_mean={voice.pitch * line.pitch:.1f}"]
         done = subprocess.run([*command, "-t", line.text, "-o", str(path)], capture_output=True, text=True, check=True)
-        audio, rate = soundfile.read(path, dtype="float32")
-        audio = resample(audio, rate)
-        phones = gapless(parse(done.stdout), len(audio) / SAMPLE_RATE)
-        return Take(audio, phones) if known(phones) else None
+        return take_of(path, parse(done.stdout))
 
 
 if __name__ == "__main__":

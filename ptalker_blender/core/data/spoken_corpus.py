@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -180,6 +181,22 @@ def known(phones: Phones) -> bool:
         return any(normalise(label) != SILENCE for label, _, _ in phones)
     except KeyError:
         return False
+
+
+def take_of(path: Path, phones: Phones) -> Take | None:
+    """The sound file at ``path`` with what is said in it; None where it says a phone that the teacher does not know."""
+    audio, rate = soundfile.read(path, dtype="float32")
+    audio = resample(audio, rate)
+    phones = gapless(phones, len(audio) / SAMPLE_RATE)
+    return Take(audio, phones) if known(phones) else None
+
+
+def program(name: str, package: str) -> str:
+    """Where a program is. Raises PTalkerError program_missing."""
+    path = shutil.which(name)
+    if path is None:
+        raise PTalkerError("program_missing", f"{name} is not installed.", f"On Debian: apt-get install {package}")
+    return path
 
 
 def main(synthesiser: Synthesiser, description: str) -> None:
