@@ -103,10 +103,10 @@ def style(bench: Bench, net: PTalker) -> dict[str, float]:
     for at in range(0, len(bench.taught), CHUNK):
         part = bench.taught[at : at + CHUNK]
         which = [k % len(bench.styles) for k in range(at, at + len(part))]
-        z = clamp_weights(net(bench.hear(part), audio_times, query[which], times)).numpy()
+        z = net.finish(net(bench.hear(part), audio_times, query[which], times)).numpy()
         for i, k, made in zip(part, which, z, strict=True):
             errors.append(lip_error(bench.face, lower(made), bench.truth(i, bench.styles[k]), bench.face.lips))
-        z = clamp_weights(net(bench.hear(part), audio_times, net.audio.style(bench.hear(part)), times)).numpy()
+        z = net.finish(net(bench.hear(part), audio_times, net.audio.style(bench.hear(part)), times)).numpy()
         for i, made in zip(part, z, strict=True):
             home = bench.set.home[bench.set.windows[i].voice]
             heard.append(lip_error(bench.face, lower(made), bench.truth(i, home), bench.face.lips))
@@ -127,7 +127,7 @@ def content(bench: Bench, net: PTalker) -> dict[str, float]:
     out, contents = {}, {}
     for name, head in (("cross_motion", bench.heads[1]), ("cross_foreign", bench.foreign)):
         m = contents[name] = motion_content(net, shown, head)
-        z = clamp_weights(net.decoder(m, crop, style, crop)).numpy()[:, 4:-4]
+        z = net.finish(net.decoder(m, crop, style, crop)).numpy()[:, 4:-4]
         each = [lip_error(bench.face, lower(p), t, bench.face.lips) for p, t in zip(z, wanted[:, 4:-4], strict=True)]
         out[name] = float(np.concatenate(each).mean())
     m = contents["cross_motion"]

@@ -39,10 +39,6 @@ class OurTask(MotionTask):
         """``cross`` False: motion content is decoded in its own style only, not in another row's."""
         super().__init__(settings, data, corpus, fits)
         self.cross = cross
-        net = self.modules["net"]
-        assert isinstance(net, PTalker)
-        if not net.config.graph:
-            net.motion.linear.set_places(self.heads[0].graph["pos"])
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         b = super().batch(rng)
@@ -56,7 +52,7 @@ class OurTask(MotionTask):
 
         def run(features: Tensor, times: Tensor, who: str) -> Tensor:
             style = net.styles["natural" if who == REAL else "teacher"].expand(len(features), -1)
-            z = net(features, torch.arange(WINDOW) / RATE, style, times)
+            z = net.finish(net(features, torch.arange(WINDOW) / RATE, style, times))
             upper = np.stack([upper_face(times.numpy(), None, seed) for seed in range(len(features))])
             return z + torch.from_numpy(upper)
 
