@@ -66,6 +66,18 @@ class Rig:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """Weights onto the keys that a rig has. ``weights`` is the ``out`` of Generate. ``keys`` has vertices, faces and keys
+    [J, V, 3] (displacements), or poses [J, K] (each key as a sum of channels); with both, low and high [J]. ``out`` gets
+    weights [T, J], channel [J], used [J], explained, and basis [K, V, 3] where there is a mesh."""
+
+    id: int
+    weights: str
+    keys: str
+    out: str
+
+
+@dataclass(frozen=True)
 class Cancel:
     """End job ``job`` soon; its answer is CancelledJob, or its Result where it was quicker. Not answered itself."""
 
@@ -127,12 +139,12 @@ class CancelledJob:
     id: int
 
 
-Request = Hello | Generate | Rig | Cancel | Shutdown
-Job = Generate | Rig
+Request = Hello | Generate | Rig | Fit | Cancel | Shutdown
+Job = Generate | Rig | Fit
 Event = Ready | Progress | Result | Failed | CancelledJob
 
 _REQUESTS: dict[str, type] = {
-    "hello": Hello, "generate": Generate, "rig": Rig, "cancel": Cancel, "shutdown": Shutdown,
+    "hello": Hello, "generate": Generate, "rig": Rig, "fit": Fit, "cancel": Cancel, "shutdown": Shutdown,
 }  # fmt: skip
 _EVENTS: dict[str, type] = {
     "ready": Ready, "progress": Progress, "result": Result, "error": Failed, "cancelled": CancelledJob,

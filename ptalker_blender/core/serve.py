@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 from . import protocol
 from .commands.options import Parser, add_device, load_model
 from .errors import Cancelled
-from .protocol import Cancel, CancelledJob, Failed, Generate, Hello, Job, Progress, ProtocolError, Ready, Result, Rig
+from .protocol import Cancel, CancelledJob, Failed, Fit, Generate, Hello, Job, Progress, ProtocolError, Ready, Result, Rig
 
 if TYPE_CHECKING:
     from .runtime import PTalker
@@ -206,7 +206,7 @@ def _load(device: str, channel: Channel) -> PTalker:
 
 def _work(job: Job, model: PTalker, inbox: Inbox) -> None:
     """Do one job; exactly one Result, Failed or CancelledJob follows, and the engine is ready for the next."""
-    from . import jobs
+    from . import fit_job, jobs
 
     reporter = JobReporter(inbox, job.id)
     answer: Result | Failed | CancelledJob
@@ -216,6 +216,8 @@ def _work(job: Job, model: PTalker, inbox: Inbox) -> None:
                 answer = jobs.generate(job, lambda: model, reporter)
             case Rig():
                 answer = jobs.rig(job, lambda: model, reporter)
+            case Fit():
+                answer = fit_job.fit(job, lambda: model, reporter)
     except Cancelled:
         answer = CancelledJob(job.id)
     except Exception as error:

@@ -40,11 +40,13 @@ def fit(
     low: np.ndarray | float = 0.0,
     high: np.ndarray | float = 1.0,
     *,
+    known_as: np.ndarray | None = None,
     progress: Callable[[str, float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> KeyFit:
     """weights [T, K] of the channels, basis [K, V, 3] and keys [J, V, 3] (displacements in one unit), bounds [J] -> KeyFit.
 
+    ``known_as`` [J] says which channel each key is (-1: none) where that is known already.
     Raises PTalkerError keys_invalid, keys_no_face (no key moves the face), Cancelled.
     """
     if basis.ndim != 3 or keys.ndim != 3 or basis.shape[1:] != keys.shape[1:] or not len(keys):
@@ -57,7 +59,7 @@ def fit(
     used = of_the_face(g)
     if not used.any():
         raise PTalkerError("keys_no_face", "No shape key of the mesh moves its face.", "Let PTalker make new shape keys.")
-    channel = recognise(g)
+    channel = recognise(g) if known_as is None else known_as
     prior = np.zeros((len(weights), len(keys)))
     known = np.flatnonzero(channel >= 0)
     prior[:, known] = weights[:, channel[known]]

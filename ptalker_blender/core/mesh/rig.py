@@ -54,6 +54,10 @@ class Rigger:
         figures = json.loads(self.meta.get("figures", "{}"), parse_constant=lambda _: None)
         return {"config": self.config.to_dict(), "figures": figures}
 
+    def template(self) -> np.ndarray:
+        """The template face's basis [K, M, 3] in the face frame: what the channels do where no mesh is at hand."""
+        return self.net.head.template.reshape(self.config.template, self.config.channels, 3).permute(1, 0, 2).numpy()
+
     def find(self, vertices: np.ndarray, faces: np.ndarray, cancelled: Stop = None) -> Found:
         """The mesh's graph in the face frame. PTalkerError ``face_not_found`` where there is none."""
 
