@@ -41,7 +41,7 @@ def write_npz(
     Raises Cancelled, PTalkerError (out_unwritable).
     """
     try:
-        with _replacing(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        with replacing(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             for name, array in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
@@ -77,7 +77,7 @@ class Frames:
 
 
 @contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
+def replacing(out: Path) -> Iterator[Path]:
     """A temporary name beside ``out`` that becomes ``out`` when the block ends well, and vanishes when it does not."""
     temporary = _beside(out)
     try:

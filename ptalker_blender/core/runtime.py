@@ -13,10 +13,12 @@ import torch
 from . import SAMPLE_RATE, __version__
 from .channels import CHANNELS
 from .errors import Cancelled, PTalkerError
+from .gains import EVEN, Gains
 from .mesh.rig import Rigger
 from .model.ptalker import PTalker as Network
 from .speech import BATCH, CORE, HOP, SpeechEncoder
 from .stream import Stream
+from .styles import StyleLike, fingerprint
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
@@ -56,6 +58,7 @@ class PTalker:
 
     def __init__(self, network: Network, speech: SpeechEncoder, rigger: Rigger, card: dict, device: torch.device) -> None:
         self.network, self.speech, self.rigger, self.card, self.device = network, speech, rigger, card, device
+        self.fingerprint = fingerprint(network)  # styles name the model that they were made by
 
     @classmethod
     def load(cls, folder: Path | None = None, device: str = "auto") -> PTalker:
@@ -77,22 +80,24 @@ class PTalker:
         fps: float,
         *,
         samples: int | None = None,
-        style: str | Path | None = None,
+        style: StyleLike = None,
         strength: float = 1.0,
         seed: int = 0,
+        gains: Gains = EVEN,
         progress: Progress | None = None,
         cancelled: Cancel | None = None,
     ) -> np.ndarray:
         """audio [n] float32 16 kHz mono -> weights [T, K] float32, 0..1; T = round(n / 16000 * fps), frame i at i / fps.
 
         Sound of any length may come as blocks [m], with ``samples`` = n told beforehand; memory then grows with the
-        weights only. Raises Cancelled soon after ``cancelled()`` turns true; PTalkerError for an unknown style, a bad
-        frame rate or samples that are not finite.
+        weights only. ``style``: a name, a file, a Style, or several of them with their shares (core/styles.py). Raises
+        Cancelled soon after ``cancelled()`` turns true; PTalkerError for an unknown style, a bad frame rate or gain, or
+        samples that are not finite.
         """
         blocks, total = ([audio], len(audio)) if isinstance(audio, np.ndarray) else (audio, samples)
         if total is None:
             raise ValueError("blocks of sound need the number of samples")
-        stream = Stream(self, fps, style=style, strength=strength, seed=seed)
+        stream = Stream(self, fps, style=style, strength=strength, seed=seed, gains=gains)
         report = progress or (lambda stage, fraction: None)
         weights = np.empty((round(total / SAMPLE_RATE * fps), len(CHANNELS)), np.float32)
         size = CORE * HOP * (1 if self.device.type == "cpu" else BATCH)  # a processor gains nothing from batches
@@ -131,6 +136,7 @@ class PTalker:
             "threads": torch.get_num_threads(),
             "parameters": sum(p.numel() for p in self.network.parameters()),
             "styles": sorted(self.network.styles),
+            "model": self.fingerprint,
             "card": self.card,
             "rig": self.rigger.info(),
         }

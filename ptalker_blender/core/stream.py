@@ -11,18 +11,19 @@ reach and the 3 s that content takes its mean over): 6.5 to 12.5 s later with th
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from . import SAMPLE_RATE
+from .adapters import merged
 from .channels import CHANNELS
 from .errors import PTalkerError
+from .gains import EVEN, Gains
 from .speech import BATCH, CORE, HOP, MARGIN, RATE, WINDOW
-from .styles import resolve
-from .upper_face import UpperFace
+from .styles import StyleLike, choose
+from .upper_face import Habits, UpperFace
 
 if TYPE_CHECKING:
     from .runtime import PTalker
@@ -35,20 +36,24 @@ LOUD = 0.1  # RMS of the loud parts of ordinary speech; the upper face hears lou
 class Stream:
     """One clip of speech on its way through a loaded model, which must not do anything else meanwhile.
 
-    Raises PTalkerError for an unknown style or a bad frame rate.
+    Raises PTalkerError for an unknown style, a bad frame rate or a bad gain.
     """
 
     def __init__(
-        self, model: PTalker, fps: float, *, style: str | Path | None = None, strength: float = 1.0, seed: int = 0
-    ) -> None:
+        self, model: PTalker, fps: float, *, style: StyleLike = None, strength: float = 1.0, seed: int = 0,
+        gains: Gains = EVEN,
+    ) -> None:  # fmt: skip
         if not (0 < fps <= 1000):
             fix = "Use a frame rate from 1 to 240."
             raise PTalkerError("bad_value", f"{fps} frames a second is not possible.", fix)
         self.model, self.fps = model, fps
-        self.style = resolve(style, strength, model.network.styles).to(model.device)[None]
+        chosen = choose(style, strength, model.network.styles, model.fingerprint)
+        self.style = chosen.vector.to(model.device)[None]
+        self.decoder = merged(model.network.decoder, chosen.adapter, chosen.name)
+        self.gains = gains.checked()
         self.halo = float(model.network.decoder.halo)  # s each way that a frame is influenced from
         self.mean = model.network.audio.REACH  # features each way that content takes its mean over
-        self.face = UpperFace(seed)
+        self.face = UpperFace(seed, Habits().gained(gains.upper_face, gains.blink))
         self.received = 0  # samples
         self.frames: int | None = None  # of the whole clip, known at its end
         self.done = 0  # frames given out
@@ -157,8 +162,9 @@ class Stream:
             heard, n1 = np.concatenate([heard, heard[-1:]]), n1 + 1
         audio_times = torch.arange(n1 - n0, device=device, dtype=torch.float32) / RATE
         times = torch.from_numpy((np.arange(q0, q1) / fps - n0 / RATE).astype(np.float32)).to(device)
-        z = network(torch.from_numpy(heard).to(device)[None], audio_times, self.style, times)
-        return network.finish(z[0, a - q0 : b - q0].float()).cpu().numpy()
+        content = network.audio(torch.from_numpy(heard).to(device)[None])
+        z = self.decoder(content, network.audio.times(audio_times), self.style, times)
+        return self.gains(network.finish(z[0, a - q0 : b - q0].float()), network.contact).cpu().numpy()
 
 
 def loudness(samples: np.ndarray, start: int, end: int, times: np.ndarray) -> np.ndarray:

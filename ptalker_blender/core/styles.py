@@ -1,8 +1,17 @@
-"""Style vectors: the built-in ones by name, saved ones as safetensors files with JSON metadata."""
+"""Speaking styles: built-in ones by name, saved ones as files, blends of several, and how much of it all.
+
+A style file is safetensors: the vector, for a fine-tuned style the low-rank adapter (core/adapters.py), and JSON metadata
+that says what it was made from. No pickle. Files of version 0.1, which hold a vector and a name only, still load.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -10,23 +19,81 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .errors import PTalkerError
+from .npz import check_writable, replacing
+
+if TYPE_CHECKING:
+    from .model.ptalker import PTalker as Network
 
 NEUTRAL = "neutral"
+LEAST, MOST = -1.0, 3.0  # of a share, of the strength
+VERSIONS = ("1", "2")  # "2" has the metadata "about" and may have an adapter
+AGAIN = "Make it again from its reference."
 
 
-def save_style(path: Path, vector: Tensor, name: str) -> None:
-    """vector [s] float32."""
-    save_file({"style": vector.detach().float().cpu().contiguous()}, path, {"ptalker_style": "1", "name": name})
+@dataclass(frozen=True)
+class Style:
+    """A way of speaking. ``adapter``: low-rank changes of the decoder, "LAYER.a" [r, in] and "LAYER.b" [out, r]."""
+
+    vector: Tensor  # [s]
+    name: str = ""
+    made_from: str = ""  # "built-in", "motion", "voice", "motion and voice", "fine-tuning", "blend"; "" where nobody knows
+    seconds: float = 0.0  # of the reference
+    confidence: float = 1.0  # 0..1, core/reference.py
+    model: str = ""  # fingerprint of the model that made it; "" where nobody knows
+    adapter: dict[str, Tensor] = field(default_factory=dict)
+
+    def about(self) -> dict[str, str | float]:
+        """All but the tensors; plain JSON types."""
+        return {
+            "name": self.name, "made_from": self.made_from, "seconds": round(float(self.seconds), 3),
+            "confidence": round(float(self.confidence), 4), "model": self.model,
+        }  # fmt: skip
 
 
-def load_style(path: Path) -> Tensor:
-    """-> [s] float32. Raises PTalkerError("style_unreadable")."""
+Share = tuple["str | Path | Style", float]  # a style and how much of it
+StyleLike = str | Path | Style | Sequence[Share] | None  # None: neutral
+
+
+def fingerprint(network: Network) -> str:
+    """Which model a style vector is meant for: the same for the shipped and the unpacked weights of one training run."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.decoder.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().to(torch.float16).contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def save_style(path: Path, style: Style | Tensor, name: str = "") -> None:
+    """Whole or not at all. Raises PTalkerError("out_unwritable")."""
+    style = style if isinstance(style, Style) else Style(style, name)
+    check_writable(path)
+    tensors = {"style": style.vector} | {f"adapter.{k}": v for k, v in style.adapter.items()}
+    plain = {k: v.detach().float().cpu().contiguous() for k, v in tensors.items()}
+    about = {"ptalker_style": VERSIONS[-1], "name": style.name, "about": json.dumps(style.about())}
+    try:
+        with replacing(path) as temporary:
+            save_file(plain, temporary, about)
+    except (OSError, SafetensorError) as error:
+        raise PTalkerError("out_unwritable", f"The style cannot be written to '{path}'.") from error
+
+
+def load_style(path: Path) -> Style:
+    """Raises PTalkerError("style_unreadable")."""
     try:
         with safe_open(path, framework="pt") as f:
-            if (f.metadata() or {}).get("ptalker_style") != "1":
+            meta = f.metadata() or {}
+            if meta.get("ptalker_style") not in VERSIONS:
                 raise KeyError("ptalker_style")
-            return f.get_tensor("style").float()
-    except (OSError, KeyError, SafetensorError) as error:
+            tensors = {k: f.get_tensor(k).float() for k in f.keys()}
+        about = json.loads(meta.get("about", "{}"))
+        vector = tensors.pop("style")
+        if vector.ndim != 1 or not all(bool(t.isfinite().all()) for t in (vector, *tensors.values())):
+            raise ValueError("style")
+        return Style(
+            vector, str(meta.get("name", "")), str(about.get("made_from", "")), float(about.get("seconds", 0.0)),
+            float(about.get("confidence", 1.0)), str(about.get("model", "")),
+            {k.removeprefix("adapter."): v for k, v in tensors.items() if k.startswith("adapter.")},
+        )  # fmt: skip
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, SafetensorError) as error:
         raise PTalkerError(
             "style_unreadable",
             f"'{path}' is not a PTalker style file.",
@@ -34,27 +101,77 @@ def load_style(path: Path) -> Tensor:
         ) from error
 
 
-def resolve(style: str | Path | None, strength: float, built_in: dict[str, Tensor]) -> Tensor:
-    """A built-in name or a file, and how much of it -> [s]. 0 is neutral, 1 the style, above 1 exaggerates it.
+def find(style: str | Path | Style, built_in: Mapping[str, Tensor], model: str = "") -> Style:
+    """A built-in name, a file or a style itself -> the style, which fits the model.
 
-    Raises PTalkerError("style_unknown" | "style_unreadable" | "style_mismatch" | "bad_value").
+    ``model`` is the loaded model's fingerprint ("": not asked). Raises PTalkerError("style_unknown" | "style_unreadable" |
+    "style_mismatch").
     """
-    if not -1.0 <= strength <= 3.0:
-        raise PTalkerError("bad_value", f"Style strength {strength} is out of range.", "Use 0 (neutral) to 3.")
-    neutral = built_in[NEUTRAL]
-    if style is None or str(style) == "":
-        return neutral
-    vector = built_in.get(str(style))
-    if vector is None:
+    if not isinstance(style, Style):
+        if str(style) in built_in:
+            return Style(built_in[str(style)], str(style), "built-in", model=model)
         path = Path(style)
         if not path.is_file():
             names = ", ".join(sorted(built_in))
-            raise PTalkerError(
-                "style_unknown", f"There is no style or style file '{style}'.", f"Built-in styles: {names}."
-            )
-        vector = load_style(path)
-        if vector.shape != neutral.shape:
-            raise PTalkerError(
-                "style_mismatch", f"'{path.name}' was made by another version of the model.", "Make it again."
-            )
-    return torch.lerp(neutral, vector, float(strength))
+            raise PTalkerError("style_unknown", f"There is no style or style file '{style}'.", f"Built-in styles: {names}.")
+        style = load_style(path)
+        style = style if style.name else Style(**{**vars(style), "name": path.stem})
+    if style.vector.shape != built_in[NEUTRAL].shape or (model and style.model and style.model != model):
+        raise PTalkerError("style_mismatch", f"The style '{style.name}' was made by another version of the model.", AGAIN)
+    return style
+
+
+def choose(style: StyleLike, strength: float, built_in: Mapping[str, Tensor], model: str = "") -> Style:
+    """One style or several with their shares, and how much of it all -> one style.
+
+    The vector is neutral + strength * sum_i share_i (style_i - neutral): 0 is neutral, 1 the style, above 1 exaggerates it;
+    shares that add up to less than 1 leave the rest neutral. An adapter acts as far as its style does, but never more than
+    once and never backwards: what fine-tuning has learned is not to be exaggerated.
+    Raises PTalkerError("style_unknown" | "style_unreadable" | "style_mismatch" | "bad_value").
+    """
+    if not LEAST <= strength <= MOST:
+        raise PTalkerError("bad_value", f"Style strength {strength} is out of range.", "Use 0 (neutral) to 3.")
+    if style is None or style == "":
+        shares: Sequence[Share] = []
+    else:
+        shares = [(style, 1.0)] if isinstance(style, str | Path | Style) else style
+    neutral = built_in[NEUTRAL]
+    vector, adapter, names = neutral.clone(), {}, []
+    for i, (each, share) in enumerate(shares):
+        if not LEAST <= share <= MOST:
+            raise PTalkerError("bad_value", f"A style's share of {share} is out of range.", "Use 0 to 1.")
+        found = find(each, built_in, model)
+        amount = strength * share
+        vector = vector + amount * (found.vector.to(neutral) - neutral)
+        names.append(found.name)
+        if (acts := min(max(amount, 0.0), 1.0)) > 0:
+            adapter |= {f"{i}:{k}": v * acts if k.endswith(".b") else v for k, v in found.adapter.items()}
+    return Style(vector, " + ".join(names) or NEUTRAL, "blend" if len(shares) > 1 else "", model=model, adapter=adapter)
+
+
+def resolve(style: StyleLike, strength: float, built_in: Mapping[str, Tensor]) -> Tensor:
+    """The vector [s] of ``choose``, for models without adapters."""
+    return choose(style, strength, built_in).vector
+
+
+def read_shares(texts: Sequence[str]) -> list[tuple[str, float]]:
+    """What a person writes, "clear", "warm.safetensors:0.6" -> styles and their shares; without shares, equal ones.
+
+    Raises PTalkerError("option_invalid").
+    """
+    split = [_split(text) for text in texts]
+    given = [share for _, share in split if share is not None]
+    if given and len(given) < len(split):
+        raise PTalkerError("option_invalid", "Some styles have a share and some have none.", "Give a share to all or to none.")
+    return [(name, 1.0 / len(split) if share is None else share) for name, share in split]
+
+
+def _split(text: str) -> tuple[str, float | None]:
+    """The share is what stands behind the last colon, where that is a number and no file is called so."""
+    name, colon, share = text.rpartition(":")
+    if not colon or Path(text).is_file():
+        return text, None
+    try:
+        return name, float(share)
+    except ValueError:  # C:\styles\a.safetensors
+        return text, None

@@ -13,8 +13,8 @@ brought FDD 0.2 mm2 nearer to the truth, but made blinks depend on the frame rat
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from math import exp
+from dataclasses import dataclass, replace
+from math import exp, inf
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,11 @@ class Habits:
         seen = ESTIMATED["seen"]
         return cls(blink_rate=seen["blinks_per_minute"], blink_pairs=seen["pairs_share"])
 
+    def gained(self, movement: float, blinks: float) -> Habits:
+        """Brows, gaze and squint move ``movement`` times as far, blinks come ``blinks`` times as often; 0 is none."""
+        moved = ("gaze", "brow_rest", "brow_emphasis", "brow_drift", "squint")
+        return replace(self, blink_rate=self.blink_rate * blinks, **{k: getattr(self, k) * movement for k in moved})
+
 
 def _smoothstep(u: np.ndarray) -> np.ndarray:
     u = np.clip(u, 0, 1)
@@ -87,7 +92,8 @@ class _Blinks:
         repeats = self.again / (1 - self.again)
         cycle = 60.0 / max(habits.blink_rate, 1e-3) * (1 + repeats) - repeats * AGAIN_AFTER[0]
         self.mean_pause = max(cycle - SHORTEST_PAUSE, 0.05)
-        self.at = rng.random() * self.mean_pause  # s; the first pause is part of one already running
+        first = rng.random() * self.mean_pause  # s; the first pause is part of one already running
+        self.at = first if habits.blink_rate > 0 else inf
         self.running: list[tuple[float, float, float]] = []  # begin s, factor on the durations, depth
 
     def next(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

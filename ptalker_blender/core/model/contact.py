@@ -42,6 +42,19 @@ class Contact(nn.Module):
             z = (z + self._move(z, want)).clamp(0, 1)
         return z
 
+    def kept(self, z: Tensor, before: Tensor) -> Tensor:
+        """z [..., K] after gains, ``before`` [..., K] without them -> z whose lips meet where they met before, the smoother
+        the nearer they were, and never cross farther than they did."""
+        had, has = before @ self.gap, z @ self.gap
+        near = (had[..., :1] / NARROW).clamp(0, 1)
+        free = near * near * (3 - 2 * near)  # 0 where the lips met, 1 where they were apart
+        goal = free * has + (1 - free) * had
+        height = torch.maximum(goal[..., 0], had[..., 0].clamp(max=0))
+        goal = torch.stack([height, goal[..., 1]], -1)
+        for _ in range(ROUNDS):
+            z = (z + self._move(z, goal - z @ self.gap)).clamp(0, 1)
+        return z
+
     def _move(self, z: Tensor, want: Tensor) -> Tensor:
         """The least change of the willing channels that moves the gap by ``want`` [..., 2], where there is room."""
         up = (want[..., None, :] * self.gap).sum(-1) > 0  # [..., K]: this channel would grow
