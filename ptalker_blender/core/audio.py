@@ -61,6 +61,31 @@ def load_audio(path: str | Path, cancelled: Callable[[], bool] | None = None) ->
     return np.concatenate(list(_resampled(Path(path), cancelled)))
 
 
+def from_samples(samples: np.ndarray, rate: float, name: str) -> np.ndarray:
+    """Samples [n] or [n, channels], floats or integers of full scale, at ``rate`` Hz -> what load_audio gives.
+
+    Raises PTalkerError (audio_invalid, audio_empty, audio_too_long).
+    """
+    if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu":
+        raise PTalkerError("audio_invalid", f"The sound in '{name}' is no array of samples.")
+    if not float(rate).is_integer() or int(rate) not in _RATES:
+        raise PTalkerError("audio_invalid", f"The sound in '{name}' has an impossible sample rate of {rate:g} Hz.")
+    if samples.size == 0:
+        raise PTalkerError("audio_empty", f"The sound in '{name}' is empty.")
+    if len(samples) > MAX_SECONDS * rate:
+        raise _too_long(name)
+    if samples.dtype.kind == "f":
+        mono = samples.astype(np.float32)
+    else:
+        middle = 0 if samples.dtype.kind == "i" else np.iinfo(samples.dtype).max // 2 + 1
+        mono = ((samples.astype(np.float64) - middle) / (np.iinfo(samples.dtype).max - middle)).astype(np.float32)
+    mono = mono.mean(axis=1) if mono.ndim == 2 else mono
+    if not np.all(np.abs(mono) < _LOUDEST):
+        raise PTalkerError("audio_invalid", f"The sound in '{name}' holds samples that are not finite numbers.")
+    resampler = _Resampler(int(rate))
+    return np.concatenate([resampler.push(mono), resampler.finish()])[: _count(len(mono), int(rate))]
+
+
 def is_silent(audio: np.ndarray) -> bool:
     """Whether samples [n] hold nothing that can be heard."""
     return float(max(audio.max(initial=0.0), -audio.min(initial=0.0))) < SILENCE
