@@ -20,11 +20,10 @@ from ptalker_blender.core.data.teacher import TeacherStyle
 from ptalker_blender.core.data.windows import said
 from ptalker_blender.core.evaluate.corpus import ict_face, read_ict
 from ptalker_blender.core.evaluate.sets import Face
-from ptalker_blender.core.mesh.coarse import pool
 from ptalker_blender.core.mesh.rig import Rigger
 from ptalker_blender.core.model.ptalker import PTalker
 from ptalker_blender.core.speech import RATE, WINDOW
-from ptalker_blender.core.train.heads import NODES, Head, LipGap, ict_heads, lip_gap
+from ptalker_blender.core.train.heads import Head, LipGap, head_of, ict_heads, lip_gap
 
 FPS = 25.0
 FOREIGN = Path(__file__).resolve().parents[2] / "demo" / "head.npz"
@@ -70,7 +69,7 @@ class Bench:
         self.amount, self.set = amount, MotionSet(data, cache, fits, list(dev))
         self.face: Face = ict_face(ict)
         self.gap: LipGap = lip_gap(ict)
-        self.heads = ict_heads(data / "heads" / "ict_facekit.npz", 2, seed=99)[0]
+        self.heads = ict_heads(data / "heads" / "ict_facekit.npz", 2, 99, Rigger.load())[0]
         self.foreign = foreign_head(FOREIGN)
         self.times = np.arange(int(WINDOW / RATE * FPS)) / FPS
         rng = np.random.default_rng(11)
@@ -117,7 +116,7 @@ class Bench:
 def style_of(net: PTalker, weights: np.ndarray, head: Head) -> Tensor:
     """References [n, 24, K] played on a head -> style vectors [n, s]."""
     z = torch.from_numpy(weights).float()
-    return torch.cat([net.motion(head.motion(part), head.graph, REFERENCE_FPS)[1] for part in z.split(16)])
+    return torch.cat([net.motion(head.seen(part), REFERENCE_FPS)[1] for part in z.split(16)])
 
 
 def lower(weights: np.ndarray) -> np.ndarray:
@@ -128,11 +127,9 @@ def lower(weights: np.ndarray) -> np.ndarray:
 
 
 def foreign_head(path: Path) -> Head:
-    """A head file of the demo's layout as a coarse graph with its own shapes; its ``root`` is empty."""
+    """A head file of the demo's layout, read by the rig head's shapes; its ``root`` is empty."""
     with np.load(path) as z:
         vertices, faces, names = z["vertices"], z["faces"], [str(n) for n in z["names"]]
         basis = z["basis"][[names.index(c) for c in CHANNELS]].astype(np.float32)
-    graph = Rigger.load().find(vertices, faces).graph
-    coarse = pool(graph, torch.zeros(len(vertices), 1), n=NODES)
-    tensors = {"pos": coarse.pos, "normal": coarse.normal, "edges": coarse.edges, "edge_attr": coarse.edge_attr}
-    return Head(path.stem, tensors, coarse.motion(basis).float(), torch.zeros(0))
+    rigger = Rigger.load()
+    return head_of(path.stem, rigger.find(vertices, faces).graph, basis, rigger.rig(vertices, faces))

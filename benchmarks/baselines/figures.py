@@ -174,7 +174,7 @@ def two_ways(x: np.ndarray, labels: np.ndarray) -> float:
 def motion_content(net: PTalker, weights: np.ndarray, head: Head) -> Tensor:
     """weights [n, T, K] at CROP_FPS on a head -> content [n, T, d]."""
     z = torch.from_numpy(weights).float()
-    return torch.cat([net.motion(head.motion(part), head.graph, CROP_FPS)[0] for part in z.split(16)])
+    return torch.cat([net.motion(head.seen(part), CROP_FPS)[0] for part in z.split(16)])
 
 
 def frames_found(a: Tensor, m: Tensor) -> float:

@@ -70,7 +70,7 @@ def settings_of(row: Row, base: RunSettings, seed: int) -> RunSettings:
         data = replace(data, real=windows, synthetic=0)
     if not row.real:
         data = replace(data, real=0, synthetic=windows)
-    model = base.model | ({} if row.graph else {"graph": False}) | ({} if row.window else {"cross": "diagonal"})
+    model = base.model | ({} if row.graph else {"graph": False, "aligned": 0}) | ({} if row.window else {"cross": "diagonal"})
     weights = base.weights | dict.fromkeys(row.weights, 0.0)
     return RunSettings(replace(base.loop, seed=seed), data, weights, model)
 

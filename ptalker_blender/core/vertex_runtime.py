@@ -22,6 +22,7 @@ from .audio import load_audio
 from .errors import PTalkerError
 from .model.free_basis import FreeBasis
 from .model.ptalker import PTalker as Network
+from .model.seen import Seen
 from .npz import check_writable, write_npz
 from .speech import RATE, SpeechEncoder
 from .styles import resolve
@@ -114,7 +115,12 @@ class VertexTalker:
     def style_of_motion(self, displacements: np.ndarray, fps: float) -> Tensor:
         """The style of a reference clip: vertices minus their template [T, V, 3] in the data's unit -> [s]."""
         nodes = self.pooling(displacements[reference_frames(len(displacements), fps, 0)])
-        return self.network.motion(torch.from_numpy(nodes)[None], self.basis.graph(), REFERENCE_FPS)[1][0]
+        return self.style_of_nodes(nodes)
+
+    @torch.inference_mode()
+    def style_of_nodes(self, nodes: np.ndarray) -> Tensor:
+        """The same from what ``pooling`` gives at REFERENCE_FPS: [T, n, 3] -> [s]."""
+        return self.network.motion(Seen.plain(torch.from_numpy(nodes)[None], self.basis.graph()), REFERENCE_FPS)[1][0]
 
     @torch.inference_mode()
     def style_of_voice(self, features: np.ndarray) -> Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from ptalker_blender.core.errors import PTalkerError
 from ptalker_blender.core.model.config import Config
 from ptalker_blender.core.model.ptalker import PTalker
+from ptalker_blender.core.model.seen import JAW, Seen
 from ptalker_blender.core.model.time_attention import TimeAttention, TimeBias, resample
 
 
@@ -73,23 +76,52 @@ def test_frame_rates_share_instants(net: PTalker) -> None:
     assert torch.allclose(slow, fast[:, ::2], atol=1e-4)
 
 
-def test_motion_encoder_listens_to_the_mesh(net: PTalker) -> None:
-    n = 20
+def ring_graph(n: int, shapes: int) -> dict[str, torch.Tensor]:
     ring = torch.arange(n)
     edges = torch.stack([torch.cat([ring, ring]), torch.cat([ring.roll(1), ring.roll(-1)])])
     graph = {"pos": torch.randn(n, 3), "normal": torch.randn(n, 3), "edges": edges, "edge_attr": torch.randn(2 * n, 7)}
-    motion = torch.randn(2, 12, n, 3) * 0.1
-    content, style = net.motion(motion, graph, 25.0)
+    return graph | {"shapes": torch.randn(n, 3 * shapes) * 0.1}
+
+
+def test_motion_encoder_listens_to_the_mesh(net: PTalker) -> None:
+    n = 20
+    graph = ring_graph(n, net.config.aligned)
+    nodes, aligned = torch.randn(2, 12, n, 3) * 0.1, torch.rand(2, 12, net.config.aligned)
+    seen = Seen(nodes, aligned, torch.ones(2), graph)
+    content, style = net.motion(seen, 25.0)
     assert content.shape == (2, 12, 32) and style.shape == (2, 8)
     order = torch.randperm(n)
     place = torch.empty_like(order)
-    place[order] = ring
-    shuffled = {"pos": graph["pos"][order], "normal": graph["normal"][order]}
-    shuffled |= {"edges": place[edges], "edge_attr": graph["edge_attr"]}
-    again, style_again = net.motion(motion[:, :, order], shuffled, 25.0)
+    place[order] = torch.arange(n)
+    shuffled = {k: graph[k][order] for k in ("pos", "normal", "shapes")}
+    shuffled |= {"edges": place[graph["edges"]], "edge_attr": graph["edge_attr"]}
+    again, style_again = net.motion(replace(seen, nodes=nodes[:, :, order], graph=shuffled), 25.0)
     assert torch.allclose(content, again, atol=1e-4) and torch.allclose(style, style_again, atol=1e-4)
-    cut = graph | {"edges": edges.flip(1).roll(3, 1)[[0, 0]]}  # other edges, another answer
-    assert not torch.allclose(content, net.motion(motion, cut, 25.0)[0], atol=1e-3)
+    cut = graph | {"edges": graph["edges"].flip(1).roll(3, 1)[[0, 0]]}  # other edges, another answer
+    assert not torch.allclose(content, net.motion(replace(seen, graph=cut), 25.0)[0], atol=1e-3)
+    with pytest.raises(ValueError, match="shapes"):
+        net.motion(Seen.plain(nodes, graph), 25.0)
+
+
+def test_a_mesh_without_named_shapes_is_read_by_its_nodes() -> None:
+    net = PTalker(Config(features=16, width=32, frame_width=24, style=8, aligned=0)).eval()
+    seen = Seen.plain(torch.randn(2, 12, 20, 3) * 0.1, ring_graph(20, 0))
+    content, style = net.motion(seen, 25.0)
+    assert content.shape == (2, 12, 32) and style.shape == (2, 8)
+    still = Seen.plain(torch.zeros(1, 12, 20, 3), ring_graph(20, 0))
+    other = Seen.plain(torch.zeros(1, 12, 30, 3), ring_graph(30, 0))
+    assert torch.allclose(net.motion(still, 25.0)[1], net.motion(other, 25.0)[1]), "a resting face is the same on any mesh"
+
+
+def test_rest_is_guessed_where_nobody_knows_it(net: PTalker) -> None:
+    nodes, aligned = torch.randn(2, 9, 20, 3) * 0.1, torch.rand(2, 9, net.config.aligned)
+    seen = Seen(nodes, aligned, torch.ones(2), ring_graph(20, net.config.aligned))
+    off = replace(seen, nodes=nodes + 0.3, aligned=aligned + 0.2)
+    a, b = seen.from_own_rest(), off.from_own_rest()
+    assert torch.allclose(a.nodes, b.nodes, atol=1e-5) and torch.allclose(a.aligned, b.aligned, atol=1e-5)
+    assert float(a.known.sum()) == 0 and float(a.aligned[..., JAW].min()) == 0
+    half = seen.from_own_rest(torch.tensor([True, False]))
+    assert torch.equal(half.nodes[1], nodes[1]) and torch.equal(half.nodes[0], a.nodes[0]) and half.known.tolist() == [0, 1]
 
 
 def test_checkpoint_round_trip_and_damage(net: PTalker, tmp_path) -> None:
@@ -107,26 +139,3 @@ def test_checkpoint_round_trip_and_damage(net: PTalker, tmp_path) -> None:
     with pytest.raises(PTalkerError) as missing:
         PTalker.load(tmp_path / "none.safetensors")
     assert missing.value.code == "checkpoint_missing"
-
-
-def test_graph_attention_on_many_frames_is_gatv2() -> None:
-    """SharedGraphAttention gives what PyG's GATv2Conv gives on copies of the graph, and the same gradients."""
-    from torch_geometric.nn import GATv2Conv
-
-    from ptalker_blender.core.model.shared_graph import SharedGraphAttention
-
-    torch.manual_seed(0)
-    n, frames = 6, 5
-    edges = torch.tensor([[0, 1, 2, 3, 4, 0, 2], [1, 0, 1, 2, 3, 4, 0]])  # node 5 has no neighbour
-    attr, x = torch.randn(edges.shape[1], 7), torch.randn(n, frames, 16)
-    ours, theirs = SharedGraphAttention(16, 4, 7), GATv2Conv(16, 4, heads=4, edge_dim=7, add_self_loops=False)
-    torch.nn.init.normal_(ours.bias)
-    theirs.load_state_dict(ours.state_dict())
-    copies = (edges[None] + n * torch.arange(frames)[:, None, None]).permute(1, 0, 2).reshape(2, -1)
-    expected = theirs(x.transpose(0, 1).reshape(-1, 16), copies, attr.repeat(frames, 1)).view(frames, n, 16).transpose(0, 1)
-    found = ours(x, edges, attr)
-    assert torch.allclose(found, expected, atol=1e-5)
-    for y in (found, expected):
-        y.square().sum().backward()
-    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
-        assert a.grad is not None and b.grad is not None and torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-4)

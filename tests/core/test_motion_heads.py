@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_head import tiny_head, write_head
 
-from ptalker_blender.core.channels import INDEX
+from ptalker_blender.core.channels import INDEX, LOWER_FACE
 from ptalker_blender.core.train import motion_heads as mh
 from ptalker_blender.core.train.rig_heads import CENTRE, UNIT
 
@@ -84,10 +84,24 @@ def test_order_and_sides_do_not_change_what_a_shape_does(mesh: mh.Shaped) -> Non
     assert mh.turned(padded).tolist() == [[2, 1, 0, -1], [3, 2, 1, 0]]
 
 
-def test_a_tracker_is_noisy_but_small(mesh: mh.Shaped) -> None:
+def test_a_tracker_is_noisy_but_small(file: Path) -> None:
     torch.manual_seed(0)
-    motion = torch.zeros(64, 20, 30, 3)
-    seen = mh.tracked(motion)
-    assert 0.2 * mh.JITTER < float(seen.std()) < 2 * mh.JITTER
-    rest = seen.mean(1)
-    assert float(rest.std()) > 0.3 * mh.OFFSET, "the rest pose is off by the same in all frames"
+    head = mh.motion_heads(file, 1, seed=3)[0]
+    seen = mh.tracked(head.seen(torch.zeros(64, 20, 52)))
+    known = seen.known > 0.5
+    assert 10 < int(known.sum()) < 54, "of some clips rest is known"
+    assert 0.2 * mh.JITTER < float(seen.nodes.std()) < 2 * mh.JITTER
+    assert float(seen.nodes[known].mean(1).std()) > 0.3 * mh.OFFSET, "the rest pose is off by the same in all frames"
+    assert seen.aligned is not None and 0.2 * mh.LOOSE < float(seen.aligned[known].std()) < 3 * mh.BIASED
+
+
+def test_motion_is_read_by_the_shapes_of_the_head(file: Path) -> None:
+    """Whatever the head looks like, a channel reads as that channel."""
+    for head in mh.motion_heads(file, 6, seed=3):
+        z = torch.zeros(1, 3, 52)
+        z[0, 1, INDEX["jawOpen"]] = z[0, 2, INDEX["mouthSmileLeft"]] = 0.5
+        aligned = head.seen(z).aligned
+        assert aligned is not None and float(aligned[0, 0].abs().max()) == 0
+        for frame, name in ((1, "jawOpen"), (2, "mouthSmileLeft")):
+            assert int(aligned[0, frame].argmax()) == LOWER_FACE.index(INDEX[name])
+            assert 0.1 < float(aligned[0, frame].max()) < 0.6

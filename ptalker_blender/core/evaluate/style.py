@@ -46,9 +46,8 @@ def reference(phones: list, style: TeacherStyle) -> np.ndarray:
 def motion_style(ours: Ours, z: np.ndarray, head: Head) -> np.ndarray:
     """References z [n, T, K] played on a mesh -> style vectors [n, s]."""
     net, where = ours.model.network, ours.model.device
-    motion = head.motion(torch.from_numpy(z).float()).to(where)
-    graph = {k: v.to(where) for k, v in head.graph.items()}
-    return net.motion(motion, graph, REFERENCE_FPS)[1].float().cpu().numpy()
+    seen = head.to(where).seen(torch.from_numpy(z).float().to(where))
+    return net.motion(seen, REFERENCE_FPS)[1].float().cpu().numpy()
 
 
 @torch.inference_mode()
@@ -83,7 +82,7 @@ def evaluate_style(ours: Ours, data: Path, face: Face, seed: int, most: int | No
     styles = [TeacherStyle.sample(rng) for _ in range(count)]
     names = sorted(by_sentence)
     chosen = [names[i] for i in rng.permutation(len(names))[:SENTENCES]]
-    heads, _ = ict_heads(data / "heads" / "ict_facekit.npz", 1, seed)
+    heads, _ = ict_heads(data / "heads" / "ict_facekit.npz", 1, seed, ours.model.rigger)
     read = np.stack([np.stack([reference(by_sentence[n][0].phones, s) for n in chosen]) for s in styles])
     first, second = (motion_style(ours, read.reshape(-1, *read.shape[2:]), h).reshape(count, len(chosen), -1) for h in heads[:2])
     rounds = drawn_pairs(first, rng)

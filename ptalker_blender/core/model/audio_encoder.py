@@ -60,9 +60,7 @@ class AudioEncoder(nn.Module):
         self.content = nn.Sequential(*[ConvBlock(c.width, 7, c.dropout) for _ in range(2)], nn.LayerNorm(c.width))
         self.style_in = nn.Sequential(nn.Linear(c.features, c.frame_width), nn.SiLU())
         self.pool = StatisticsPool(c.frame_width)
-        self.style_out = nn.Sequential(
-            nn.Linear(2 * c.frame_width, c.frame_width), nn.SiLU(), nn.Linear(c.frame_width, c.style)
-        )
+        self.style_out = nn.Sequential(nn.Linear(2 * c.frame_width, c.frame_width), nn.SiLU(), nn.Linear(c.frame_width, c.style))
 
     def normalise(self, features: Tensor) -> Tensor:
         return (features - self.mean) * self.scale

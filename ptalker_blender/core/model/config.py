@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..channels import LOWER_FACE
+
 
 @dataclass(frozen=True)
 class Config:
@@ -17,11 +19,13 @@ class Config:
     style: int = 32  # s
     reach_self: float = 0.4  # seconds of other frames that a frame looks at, each way, per block
     reach_audio: float = 0.3  # seconds of audio that a frame listens to, each way, per block
+    aligned: int = len(LOWER_FACE)  # C: motion is read by so many shapes of the mesh; 0: it has none by name
     node_width: int = 32  # motion encoder, per graph node
     node_heads: int = 4
+    readings: int = 48  # R: what it reads from all nodes
     frame_width: int = 96  # motion encoder, per frame
     dropout: float = 0.1
     # parts that benchmarks/ablations.py takes out
-    graph: bool = True  # False: one linear map of the displacements at ``places`` fixed places instead of graph attention
+    graph: bool = True  # False, with ``aligned`` 0: one linear map of the displacements at ``places`` fixed places
     places: int = 64
     cross: str = "window"  # "diagonal": a frame hears the audio of its own instant only

@@ -250,13 +250,21 @@ class RigHead(nn.Module):
         """Where on the template's surface [V, 3] each vertex belongs."""
         return pos + 0.2 * self.query(g)[:, -3:]
 
-    def forward(self, g: Tensor, pos: Tensor, normal: Tensor, source: int = 0) -> tuple[Tensor, Tensor]:
-        k = self.cfg.channels
+    def logits(self, g: Tensor, pos: Tensor, normal: Tensor) -> Tensor:
+        """How much each vertex looks like each point of the template, and like none: [V, M + nulls]."""
         query = self.query(g)
         spot, a = pos + 0.2 * query[:, -3:], self.near.exp()  # where on the template's surface the vertex belongs
         far = torch.cdist(spot, self.place[:, :3]) ** 2
         alike = a[1] * (normal @ self.place[:, 3:].T) - a[0] * far
-        logits = query[:, :-3] @ self.keys.T + F.pad(alike, (0, self.cfg.nulls), value=-20.0)
+        return query[:, :-3] @ self.keys.T + F.pad(alike, (0, self.cfg.nulls), value=-20.0)
+
+    def chosen(self, g: Tensor, pos: Tensor, normal: Tensor) -> Tensor:
+        """The share [V, M + nulls] of its attention that each vertex gives to each point of the template."""
+        return self.logits(g, pos, normal).softmax(1)
+
+    def forward(self, g: Tensor, pos: Tensor, normal: Tensor, source: int = 0) -> tuple[Tensor, Tensor]:
+        k = self.cfg.channels
+        logits = self.logits(g, pos, normal)
         chosen = logits.softmax(1)
         carried = (chosen[:, : self.cfg.template] @ self.template).view(-1, k, 3)
         own = g + self.source.weight[source]

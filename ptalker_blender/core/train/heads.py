@@ -10,31 +10,42 @@ import torch
 from torch import Tensor
 
 from ..channels import LOWER_FACE
+from ..errors import PTalkerError
 from ..losses import factor
+from ..mesh.aligned import solver
 from ..mesh.coarse import pool
-from ..mesh.graph import build_graph
+from ..mesh.graph import MeshGraph, build_graph
+from ..mesh.reader import NODES, coarse_tensors
+from ..mesh.rig import Rigger
+from ..model.seen import Seen
 from .rig_heads import CENTRE, UNIT
 
 INNER_LIPS = ((61, 67), (62, 66), (63, 65))  # Multi-PIE pairs: upper, lower
-NODES = 64
+GOOD = 0.6  # mean cosine of a rig that found the face
 
 
 @dataclass
 class Head:
-    """One identity. ``graph``: tensors that the motion encoder takes; ``basis`` [K, n, 3] on its nodes, face frame."""
+    """One identity. ``graph``: tensors that the motion encoder takes; ``basis`` [K, n, 3] on its nodes, face frame;
+    ``align`` [C, K]: what each channel reads as in the terms of the shapes that the rig head sees on it."""
 
     name: str
     graph: dict[str, Tensor]
     basis: Tensor
+    align: Tensor
     root: Tensor  # [K, K], losses.factor
 
     def motion(self, z: Tensor) -> Tensor:
         """z [B, T, K] -> node displacements [B, T, n, 3], face frame."""
         return torch.einsum("btk,knc->btnc", z, self.basis)
 
+    def seen(self, z: Tensor) -> Seen:
+        """Weights z [B, T, K] played on the head, from its rest."""
+        return Seen(self.motion(z), z @ self.align.T, z.new_ones(len(z)), self.graph)
+
     def to(self, device: torch.device) -> Head:
         graph = {k: v.to(device) for k, v in self.graph.items()}
-        return replace(self, graph=graph, basis=self.basis.to(device), root=self.root.to(device))
+        return replace(self, graph=graph, **{k: getattr(self, k).to(device) for k in ("basis", "align", "root")})
 
 
 @dataclass
@@ -67,8 +78,9 @@ def lip_weight(vertices: np.ndarray, basis: np.ndarray, skin: np.ndarray) -> np.
     return skin * (1.0 + 5.0 * amount / max(float(amount.max()), 1e-9))
 
 
-def ict_heads(path: Path, identities: int, seed: int) -> tuple[list[Head], LipGap]:
-    """The ICT neutral and random identities of it, skin only, decimated to NODES coarse nodes."""
+def ict_heads(path: Path, identities: int, seed: int, rigger: Rigger | None = None) -> tuple[list[Head], LipGap]:
+    """The ICT neutral and random identities of it, skin only, decimated to NODES coarse nodes. ``rigger``: whose shapes
+    motion is read by; None: their own."""
     ict = dict(np.load(path))
     skin = np.asarray(ict["narrow_face"], bool)
     index = np.full(len(skin), -1)
@@ -82,15 +94,40 @@ def ict_heads(path: Path, identities: int, seed: int) -> tuple[list[Head], LipGa
         w = rng.normal(size=100) * (0.7 if i else 0.0)
         vertices = ict["neutral"][skin] + np.tensordot(w, ict["identity"][:, skin].astype(np.float32), 1)
         root = factor(torch.from_numpy(basis), torch.from_numpy(lip_weight(vertices, basis, np.ones(len(vertices)))).float())
-        heads.append(make_head(f"ict{i}", vertices, faces, basis, root))
+        heads.append(make_head(f"ict{i}", (vertices - CENTRE) / UNIT, faces, basis / UNIT, NODES, rigger, root))
     return heads, lip_gap(ict)
 
 
-def make_head(name: str, vertices: np.ndarray, faces: np.ndarray, basis: np.ndarray, root: Tensor) -> Head:
-    """vertices [V, 3], faces [F, 3|4], basis [K, V, 3] in ICT's space (cm)."""
-    graph = build_graph((vertices - CENTRE) / UNIT, faces)
-    graph = graph.moved(np.eye(3), 1 / graph.frame.scale, graph.frame.origin)  # back into the canonical frame
-    coarse = pool(graph, torch.zeros(len(vertices), 1), n=NODES)
-    nodes = coarse.motion(basis / UNIT)  # [K, n, 3]
-    tensors = {"pos": coarse.pos, "normal": coarse.normal, "edges": coarse.edges, "edge_attr": coarse.edge_attr}
-    return Head(name, tensors, nodes.float(), root)
+def make_head(
+    name: str, vertices: np.ndarray, faces: np.ndarray, basis: np.ndarray, nodes: int, rigger: Rigger | None = None,
+    root: Tensor | None = None,
+) -> Head:  # fmt: skip
+    """vertices [V, 3], faces [F, 3|4], basis [K, V, 3] in the face frame, as the motion encoder sees it: on a coarse graph of
+    about ``nodes``, by the shapes that ``rigger`` gives it (its own where that finds no face)."""
+    graph = build_graph(vertices, faces)
+    graph = graph.moved(np.eye(3), 1 / graph.frame.scale, graph.frame.origin)  # back into the face frame
+    shapes = basis if rigger is None else rigged(rigger, vertices, faces, basis)
+    return head_of(name, graph, basis, shapes, nodes, root)
+
+
+def head_of(
+    name: str, graph: MeshGraph, basis: np.ndarray, shapes: np.ndarray, nodes: int = NODES, root: Tensor | None = None
+) -> Head:
+    """graph in the face frame; the truth ``basis`` and the ``shapes`` that motion is read by, [K, V, 3] in the mesh's unit."""
+    coarse = pool(graph, torch.zeros(len(graph.pos), 1), n=nodes)
+    align = np.tensordot(solver(shapes, graph.area), basis, ((1, 2), (1, 2)))  # [C, K]
+    return Head(
+        name, coarse_tensors(coarse, shapes), coarse.motion(basis).float(), torch.from_numpy(align).float(),
+        torch.zeros(0) if root is None else root,
+    )  # fmt: skip
+
+
+def rigged(rigger: Rigger, vertices: np.ndarray, faces: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """The rig head's shapes [K, V, 3] of a mesh, or its own ``basis`` where the rig head does not find its face."""
+    try:
+        found = rigger.rig(vertices, faces)
+    except PTalkerError:
+        return basis
+    both = (np.linalg.norm(b.reshape(len(b), -1), axis=1) + 1e-9 for b in (found, basis))
+    cosine = np.einsum("kvc,kvc->k", found, basis) / np.prod(list(both), axis=0)
+    return found if cosine[list(LOWER_FACE)].mean() > GOOD else basis

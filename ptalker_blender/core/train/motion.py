@@ -18,6 +18,8 @@ from ..data.motion_set import REFERENCE_FPS, MotionSet, find_shards
 from ..data.teacher import TeacherStyle, default_parameters
 from ..data.teacher_style import RANGES
 from ..errors import PTalkerError
+from ..mesh.rig import ASSET as RIG
+from ..mesh.rig import Rigger
 from ..model.config import Config
 from ..model.ptalker import PTalker
 from ..model.time_attention import resample
@@ -25,6 +27,7 @@ from ..speech import RATE
 from .heads import Head, LipGap, ict_heads
 from .motion_batch import CROP, NO_SPEAKER, MotionBatches
 from .motion_heads import motion_heads, tracked
+from .perturb import perturbed
 from .settings import RunSettings
 from .validate import Validation
 
@@ -71,12 +74,13 @@ class MotionTask:
         if not ict.is_file():
             raise PTalkerError("data_missing", f"There is no '{ict}'.", "It holds the heads that losses are measured on.")
         self.heads, self.gap = ict_heads(ict, s.identities, settings.loop.seed)
-        self.shown_on = motion_heads(ict, s.motion_heads, settings.loop.seed)
+        rigger = Rigger.load(RIG) if RIG.is_file() else None  # a model can be trained before there is a rig head
+        self.shown_on = motion_heads(ict, s.motion_heads, settings.loop.seed, rigger)
         self.validation = Validation(dev, self.gap, ict)
         self.places: dict[torch.device, Places] = {}
         torch.manual_seed(settings.loop.seed)
         net = PTalker(Config(features=self.set.width, **settings.model))
-        if not net.config.graph:
+        if not (net.config.graph or net.config.aligned):
             net.motion.linear.set_places(self.heads[0].graph["pos"])
         self.normalise(net)
         if net.contact is not None:
@@ -114,8 +118,9 @@ class MotionTask:
         head, fps = places.heads[int(b["head"])], float(b["fps"])
         out: dict[str, Tensor] = {}
         audio_times = net.audio.times(torch.arange(b["features"].shape[1], device=b["z"].device) / RATE)
-        a = net.audio(b["features"])
-        style_audio = net.audio.style(b["features"])
+        features = perturbed(b["features"], net.audio.mean, net.audio.scale, self.settings.data.perturb)
+        a = net.audio(features)
+        style_audio = net.audio.style(features)
         styles = self.styles(net, b, "a")
         style_a = styles[: len(a)]
         use_audio = (b["agree"] > 0) & (torch.rand(len(a), device=a.device) < 0.4)
@@ -135,7 +140,7 @@ class MotionTask:
             # motion content of a crop, at half the frame rate
             at, n = int(b["crop"]), int(CROP * fps)
             crop = slice(at, at + n, 2)
-            m, _ = net.motion(head.motion(b["z"][:, crop]), head.graph, fps / 2)
+            m, _ = net.motion(head.seen(b["z"][:, crop]), fps / 2)
             contents.append(m)
             with single(a):
                 a_there = resample(a.float(), audio_times, b["times"][crop])
@@ -159,7 +164,7 @@ class MotionTask:
         found = []
         for i, rows in enumerate(order.chunk(2)):
             head = shown[int(b[f"head_{side}{i}"])]
-            found.append(net.motion(tracked(head.motion(motion[rows])), head.graph, fps)[1])
+            found.append(net.motion(tracked(head.seen(motion[rows])), fps)[1])
         return torch.cat(found)[order.argsort()]
 
     def telling(self, a: Tensor, b: Tensor, habits: Tensor, distinct: Tensor) -> dict[str, Tensor]:
@@ -236,8 +241,8 @@ class MotionTask:
         head = self.on(device).heads[0]
         for name, style in (("natural", None), ("teacher", TeacherStyle.neutral())):
             z = np.stack([self.set.reference(rng, style) for _ in range(count)])
-            motion = head.motion(torch.from_numpy(z).float().to(device))
-            net.styles[name] = net.motion(motion, head.graph, REFERENCE_FPS)[1].mean(0)
+            shown = head.seen(torch.from_numpy(z).float().to(device))
+            net.styles[name] = net.motion(shown, REFERENCE_FPS)[1].mean(0)
         net.styles["neutral"] = net.styles["natural" if self.settings.data.real else "teacher"].clone()
 
 

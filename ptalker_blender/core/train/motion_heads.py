@@ -13,19 +13,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
-from torch import Tensor
 
 from ..channels import MIRROR
-from ..mesh.coarse import pool
 from ..mesh.graph import build_graph, coarsen, seeds
 from ..mesh.pose import face_weight, umeyama
-from .heads import Head
+from ..mesh.rig import Rigger
+from ..model.seen import Seen
+from .heads import Head, make_head
 from .rig_heads import CENTRE, UNIT
 
 FLIP = np.array([-1.0, 1.0, 1.0])
 NODES = 24, 80  # of a coarse graph, fewest and most
 THIN = 0.04, 0.13  # between the vertices of a thinned-out mesh, face frame (10 cm)
 JITTER, OFFSET = 0.003, 0.002  # face frame: most of a tracker's noise in every frame, of a rest pose that is a little off
+LOOSE, BIASED = 0.03, 0.05  # the same in what is read of them by the mesh's shapes
+UNKNOWN = 0.5  # how often nobody knows the face at rest
 STRENGTHS = (0.0, 0.5, 1.0)  # of a warp; 1 is a cartoon
 SKIN = ("face", "head_neck")
 SOCKETS = ("mouth_socket", "eye_socket_left", "eye_socket_right")
@@ -130,8 +132,9 @@ def parts(ict: dict[str, np.ndarray]) -> list[np.ndarray]:
     return [narrow, skin | of(*SOCKETS, *INNER), skin, narrow | of(*INNER), skin | of(*SOCKETS)]
 
 
-def motion_heads(path: Path, count: int, seed: int) -> list[Head]:
-    """``count`` heads made of heads/ict_facekit.npz; always the same for one seed. Their ``root`` is empty."""
+def motion_heads(path: Path, count: int, seed: int, rigger: Rigger | None = None) -> list[Head]:
+    """``count`` heads made of heads/ict_facekit.npz; always the same for one seed. Their ``root`` is empty. Motion of three
+    in four is read by the shapes that ``rigger`` sees, of the others by their own."""
     ict = dict(np.load(path))
     faces = ict["quads"].astype(np.int64)
     faces[faces[:, 3] == faces[:, 2], 3] = -1
@@ -147,23 +150,20 @@ def motion_heads(path: Path, count: int, seed: int) -> list[Head]:
         elif rng.random() < 0.5:
             mesh = replace(mesh, faces=triangles(mesh.faces))
         mesh = shuffled(framed(warped(mesh, rng, STRENGTHS[i % len(STRENGTHS)]), rng), rng)
-        heads.append(read_head(f"motion{i}", mesh, int(rng.integers(NODES[0], NODES[1] + 1))))
+        nodes = int(rng.integers(NODES[0], NODES[1] + 1))
+        heads.append(make_head(f"motion{i}", mesh.vertices, mesh.faces, mesh.basis, nodes, rigger if i % 4 else None))
     return heads
 
 
-def read_head(name: str, mesh: Shaped, nodes: int) -> Head:
-    """The mesh as the motion encoder sees it, on a coarse graph of about ``nodes``."""
-    graph = build_graph(mesh.vertices, mesh.faces)
-    graph = graph.moved(np.eye(3), 1 / graph.frame.scale, graph.frame.origin)  # back into the face frame
-    coarse = pool(graph, torch.zeros(len(mesh.vertices), 1), n=nodes)
-    tensors = {"pos": coarse.pos, "normal": coarse.normal, "edges": coarse.edges, "edge_attr": coarse.edge_attr}
-    return Head(name, tensors, coarse.motion(mesh.basis).float(), torch.zeros(0))
-
-
-def tracked(motion: Tensor) -> Tensor:
-    """Node displacements [B, T, n, 3] as a tracker would give them: with noise, and against a rest that is a little off.
-    How much differs from clip to clip."""
-    b, _, n, _ = motion.shape
-    amount = torch.rand(2, b, 1, 1, 1, device=motion.device)
-    off = torch.randn(b, 1, n, 3, device=motion.device)
-    return motion + JITTER * amount[0] * torch.randn_like(motion) + OFFSET * amount[1] * off
+def tracked(seen: Seen) -> Seen:
+    """The same as a tracker would give it: with noise, and against a rest that is a little off or, of every other clip, not
+    known at all. How much differs from clip to clip."""
+    b, _, n, _ = seen.nodes.shape
+    assert seen.aligned is not None
+    amount = torch.rand(2, b, 1, 1, device=seen.nodes.device)
+    off = torch.randn(b, 1, n, 3, device=amount.device)
+    nodes = seen.nodes + JITTER * amount[0, ..., None] * torch.randn_like(seen.nodes) + OFFSET * amount[1, ..., None] * off
+    off = torch.randn_like(seen.aligned[:, :1])
+    aligned = seen.aligned + LOOSE * amount[0] * torch.randn_like(seen.aligned) + BIASED * amount[1] * off
+    seen = replace(seen, nodes=nodes, aligned=aligned)
+    return seen.from_own_rest(torch.rand(b, device=amount.device) < UNKNOWN)

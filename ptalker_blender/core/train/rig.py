@@ -28,15 +28,16 @@ class TrainConfig:
     lr: float = 1.5e-3
     warmup: int = 80
     clip: float = 1.0
-    accumulate: int = 1
+    accumulate: int = 2
     pool: int = 300
-    renew: float = 0.2  # share of the steps that replace a head of the pool
+    renew: float = 0.4  # share of the steps that replace a head of the pool
     large: float = 0.02  # share of the steps on meshes that are not decimated
     small_topologies: int = 8
     label: float = 0.15  # weight of the correspondence loss
     spot: float = 1.0  # weight of the loss on the place on the template
     edges: int = 350  # edges a step that the loss looks at
     edge: float = 0.5  # weight of the loss on differences along edges
+    way: float = 0.3  # weight of the loss on directions, which small displacements have as well
     sharpen: float = 0.0  # start with this trust in the place on the template (0: as it is)
     threads: int = 1
 
@@ -54,7 +55,12 @@ def losses(tc: TrainConfig, s: Sample, encoder: MeshEncoder, head: RigHead, size
     point = torch.sqrt((off**2).sum(-1) + 1e-4).mean()
     a, b = off.chunk(2)
     pair = torch.sqrt(((a - b) ** 2).sum(-1) + 1e-4).mean()
-    total = {"point": trust * point, "edge": tc.edge * trust * pair}
+    true = s.basis[v]
+    length = true.norm(dim=-1)
+    seen = (length / (0.1 * size)).clamp(max=1) * (length > 0.03 * size)
+    cosine = (basis * true).sum(-1) / (basis.norm(dim=-1).clamp(min=1e-5) * length.clamp(min=1e-5))
+    way = (seen * (1 - cosine)).sum() / seen.sum().clamp(min=1)
+    total = {"point": trust * point, "edge": tc.edge * trust * pair, "way": tc.way * trust * way}
     known = s.near[v, 0] >= 0
     if known.any():
         logp = logits[known].log_softmax(1).gather(1, s.near[v][known])

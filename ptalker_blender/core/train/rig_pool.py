@@ -32,11 +32,13 @@ class Sample:
     source: int
 
 
-def sample(h: Head, cfg: RigConfig, template: np.ndarray) -> Sample:
+def sample(h: Head, cfg: RigConfig, template: np.ndarray | None) -> Sample:
     """A head roughly in its face frame -> tensors in the frame that it settles in, as at run time; what lies beyond
-    ``cfg.reach`` is cut off. ``template`` [M, 6]: positions and normals of the template's points."""
+    ``cfg.reach`` is cut off. ``template`` [M, 6]: positions and normals of the template's points; None: the head stays
+    as it stands, as one does at run time that does not settle."""
     graph = build_graph(h.vertices, h.faces)
-    graph = settle(graph.moved(np.eye(3), 1 / graph.frame.scale, graph.frame.origin), template)
+    graph = graph.moved(np.eye(3), 1 / graph.frame.scale, graph.frame.origin)
+    graph = graph if template is None else settle(graph, template)
     keep = (np.linalg.norm(graph.pos, axis=1) < cfg.reach) & (graph.area > 0)
     graph = graph.cropped(keep)
     basis = graph.frame.displacement(h.basis[:, keep])
@@ -105,8 +107,8 @@ class Heads:
         kind = self.large if large else self.small if rng.uniform() < 0.68 else self.other
         h = head(kind[int(rng.integers(len(kind)))], rng, plain=large and rng.uniform() < 0.4)
         if strength is None:
-            strength = float(rng.choice([0.0, 0.5, 1.0], p=[0.3, 0.4, 0.3])) * (0.5 if large else 1.0)
+            strength = float(rng.choice([0.0, 0.5, 1.0, 1.3], p=[0.2, 0.3, 0.3, 0.2])) * (0.5 if large else 1.0)
         return framed(warp(h, rng, strength) if strength else h, rng, 1.0)
 
     def sample(self, rng: np.random.Generator, large: bool = False) -> Sample:
-        return sample(self.draw(rng, large), self.cfg, self.template[1])
+        return sample(self.draw(rng, large), self.cfg, self.template[1] if rng.uniform() < 0.8 else None)

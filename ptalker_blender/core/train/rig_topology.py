@@ -98,6 +98,20 @@ def head(topology: Topology, rng: np.random.Generator, plain: bool = False) -> H
     return Head(v, topology.faces, b, s.place[pick].mean(1), *labels, s.number)
 
 
+def drawn(rng: np.random.Generator) -> list[tuple[np.ndarray, float, np.ndarray, np.ndarray]]:
+    """The bumps that make an anime or cartoon face: big eyes, a small mouth and nose, a pointed or heavy chin, a large
+    skull, each more or less: centre, width, push, growth."""
+    eye, mouth, nose, chin, skull = rng.uniform(0, 1, 5)
+    high = rng.uniform(0.7, 1.3)
+    return [
+        (EYE, 0.28, np.array([0.06 * rng.normal(), -0.08 * eye, 0.03 * rng.normal()]), np.array([0.4, 0.6 * high, 0.0]) * eye),
+        (MOUTH, 0.26, np.array([0, 0.05 * rng.normal(), -0.1 * mouth]), np.array([-0.45, -0.45 * high, -0.35]) * mouth),
+        (np.array([0.0, 0.05, 0.75]), 0.2, np.array([0, 0, -0.14 * nose]), np.array([-0.5, -0.4, -0.5]) * nose),
+        (np.array([0.0, -0.8, 0.45]), 0.35, np.array([0, 0.1 * rng.normal(), 0]), np.array([-0.5 * rng.uniform(-0.6, 1), 0.1, 0])),
+        (np.array([0.0, 1.0, 0.0]), 0.7, np.array([0, 0.1 * skull, 0]), np.array([0.3, 0.25, 0.25]) * skull),
+    ]  # fmt: skip
+
+
 def warp(h: Head, rng: np.random.Generator, strength: float, shapes: bool = True) -> Head:
     """A smooth random change of proportions; ``strength`` 0 none, 1 cartoon. The basis follows by the Jacobian."""
     x = h.vertices.astype(np.float64)
@@ -126,6 +140,10 @@ def warp(h: Head, rng: np.random.Generator, strength: float, shapes: bool = True
             bump(centre, width, push, grow)
         else:
             bump(centre, width, push, grow)
+            bump(centre * FLIP, width, push * FLIP, grow)
+    for centre, width, push, grow in drawn(rng) if strength >= 1 and rng.uniform() < 0.5 else []:
+        bump(centre, width, push, grow)
+        if centre[0]:
             bump(centre * FLIP, width, push * FLIP, grow)
     for _ in range(4):
         centre = rng.uniform([-0.9, -1.0, -0.6], [0.9, 1.2, 0.9])

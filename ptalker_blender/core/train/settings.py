@@ -47,6 +47,7 @@ class DataSettings:
     synthetic: int = 6  # windows a batch, the quiet one among them; 0: without the teacher
     quiet: float = 0.7  # how often one of them has no voice in it
     seconds: float = 5.0  # of each window, a random part
+    perturb: float = 1.0  # how much features are changed to those of other voices (train/perturb.py); 0: not at all
     identities: int = 3  # heads that vertex losses are measured on, beside the neutral one
     motion_heads: int = 12  # heads of all kinds that the motion encoder sees
     style_pairs: int = 12  # pairs of references a batch that are only there to tell styles apart

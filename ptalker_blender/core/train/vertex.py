@@ -30,6 +30,7 @@ from ..evaluate import metrics
 from ..model.config import Config
 from ..model.free_basis import FreeBasis
 from ..model.ptalker import PTalker
+from ..model.seen import Seen
 from ..model.time_attention import resample
 from ..runtime import ASSETS
 from ..speech import RATE, SpeechEncoder
@@ -86,7 +87,7 @@ class VertexTask:
         basis = FreeBasis.learn(self.train.sample(rng), template, faces, recipe.channels, data.lips, data.upper)
         self.pooling, self.unit = basis.pooling(), float(basis.unit)
         self.spread = float(basis.start.square().sum()) / basis.vertices  # mean square displacement of a vertex
-        net = PTalker(Config(features=encoder.channels, channels=basis.channels))
+        net = PTalker(Config(features=encoder.channels, channels=basis.channels, aligned=0))
         some = np.concatenate([np.asarray(features[c.id][::10], np.float32) for c in data.clips["train"]])
         net.audio.mean.copy_(torch.from_numpy(some.mean(0)))
         net.audio.scale.copy_(torch.from_numpy(1 / (some.std(0) + 1e-3)))
@@ -128,15 +129,15 @@ class VertexTask:
         audio_times = net.audio.times(torch.arange(b["features"].shape[1], device=device) / RATE)
         times = torch.arange(b["truth"].shape[1], device=device) / fps
         a, style_audio = net.audio(b["features"]), net.audio.style(b["features"])
-        _, style_a = net.motion(b["reference_a"], graph, REFERENCE_FPS)
-        _, style_b = net.motion(b["reference_b"], graph, REFERENCE_FPS)
+        _, style_a = net.motion(Seen.plain(b["reference_a"], graph), REFERENCE_FPS)
+        _, style_b = net.motion(Seen.plain(b["reference_b"], graph), REFERENCE_FPS)
         heard = torch.rand(len(a), 1, device=device) < 0.4  # what generation without a reference has
         z = net.decoder(a, audio_times, torch.where(heard, style_audio, style_a), times)
         out = self.geometry(basis(z, b["which"]), b["truth"], b["mask"])
 
         # motion content of a crop, at half the frame rate: aligned with audio content at the same instants
         at, n = int(b["at"]), int(b["crop"])
-        m, _ = net.motion(b["nodes"][:, at : at + n : 2], graph, fps / 2)
+        m, _ = net.motion(Seen.plain(b["nodes"][:, at : at + n : 2], graph), fps / 2)
         crop_times = times[at : at + n : 2]
         there = resample(a, audio_times, crop_times)
         pick = torch.randperm(there.shape[0] * there.shape[1], device=device)[:256]
@@ -198,7 +199,7 @@ class VertexTask:
         for clip in self.val.clips[:: -(-len(self.val.clips) // CHECKED)]:
             rng = np.random.default_rng(clip.sentence)
             nodes = self.pooling(self.val.reference(clip.subject, rng, clip.id))
-            style = talker.network.motion(torch.from_numpy(nodes)[None], talker.basis.graph(), REFERENCE_FPS)[1][0]
+            style = talker.style_of_nodes(nodes)
             true, template = clip.vertices(), self.data.templates[clip.subject].astype(np.float32)
             pred = talker.animate(self.val.features[clip.id], self.val.fps, template, style, len(true))
             lips.append(metrics.lip_errors(pred, true, self.data.lips))
