@@ -5,8 +5,18 @@
 # this module's names.
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
 
+from .core.poses import POSES
+from .scene import mapping
 from .state import RUN
 
 SOURCES = (
@@ -44,6 +54,74 @@ class PTalkerSettings(bpy.types.PropertyGroup):
     )  # fmt: skip
 
 
+OUTPUTS = (
+    ("AUTO", "Automatic", "Shape keys that it has: by their names, else by their shapes; where it has none, new ones"),
+    ("NAMES", "Own Keys by Name", "The list below says what drives what"),
+    ("SHAPES", "Own Keys by Shape", "Fit the motion onto the shape keys by what they move; their names do not matter"),
+    ("NEW", "New Shape Keys", "Make the shape keys that are missing, for this very mesh"),
+    ("CACHE", "Vertex Cache", "Write every frame into a PC2 file beside the .blend, played by a Mesh Cache modifier"),
+    ("FOLLOW", "Follow the Head", "Move with the active head: teeth, tongue, beard, brows"),
+)
+KINDS = (
+    ("KEY", "Shape Key", "A shape key of this mesh", "SHAPEKEY_DATA", 0),
+    ("PROPERTY", "Property", "Any number that can be animated: a custom property, a bone's or a modifier's", "RNA", 1),
+    ("BONE", "Bone", "Location, rotation or scale of a pose bone", "BONE_DATA", 2),
+)
+TRANSFORM_NAMES = {"LOC": "Location", "ROT": "Rotation", "SCALE": "Scale"}
+TRANSFORMS = tuple((t, f"{TRANSFORM_NAMES[t[:-2]]} {t[-1]}", "") for t in mapping.TRANSFORMS)
+
+
+def _search_source(_self, _context, text: str) -> list[str]:
+    return [source for source in mapping.SOURCES if text.lower() in source.lower()]
+
+
+class PTalkerRow(bpy.types.PropertyGroup):
+    """One line of an object's mapping (scene/mapping.py)."""
+
+    source: StringProperty(
+        name="Channel", description="What drives: one of ARKit's 52 channels, or a pose: " + ", ".join(POSES),
+        search=_search_source, update=mapping.was_edited,
+    )  # fmt: skip
+    kind: EnumProperty(name="Kind", description="What is driven", items=KINDS, default="KEY", update=mapping.was_edited)
+    key: StringProperty(name="Shape Key", description="The shape key that is driven", update=mapping.was_edited)
+    owner: PointerProperty(
+        name="Object", description="The object with the property or the bone; empty: this one", type=bpy.types.Object,
+        update=mapping.was_edited,
+    )  # fmt: skip
+    path: StringProperty(
+        name="Data Path", description='From the object, as Copy Data Path gives it: ["smile"], pose.bones["jaw"]["open"]',
+        update=mapping.was_edited,
+    )  # fmt: skip
+    bone: StringProperty(name="Bone", description="The pose bone that is driven", update=mapping.was_edited)
+    transform: EnumProperty(
+        name="Transform", description="What of the bone, in its own axes", items=TRANSFORMS, default="ROT_X",
+        update=mapping.was_edited,
+    )  # fmt: skip
+    gain: FloatProperty(
+        name="Gain", description="Value at full strength; for a bone metres, degrees, or by how much its scale grows",
+        default=1.0, soft_min=-2.0, soft_max=2.0, precision=3, update=mapping.was_edited,
+    )  # fmt: skip
+    rest: FloatProperty(
+        name="At Rest", description="The property's value where the face is at rest", default=0.0, precision=3,
+        update=mapping.was_edited,
+    )  # fmt: skip
+    enabled: BoolProperty(name="Use", description="Animate this", default=True, update=mapping.was_edited)
+    edited: BoolProperty(name="Edited", description="Changed by hand: mapping again keeps it", default=False)
+    auto: StringProperty(options={"HIDDEN"})
+
+
+class PTalkerObject(bpy.types.PropertyGroup):
+    """How an object speaks."""
+
+    output: EnumProperty(name="Output", description="What is animated", items=OUTPUTS, default="AUTO")
+    rows: CollectionProperty(type=PTalkerRow)
+    active_row: IntProperty(name="Active Row", default=0, min=0)
+    bake_keys: IntProperty(
+        name="Shape Keys", description="How many shape keys the vertex cache is baked to; more are closer to it",
+        default=24, min=1, max=200, soft_max=64,
+    )  # fmt: skip
+
+
 class PTalkerStatus(bpy.types.PropertyGroup):
     """For scripts and panels. Getters only, so nothing is stored in files and undo cannot roll it back."""
 
@@ -55,6 +133,7 @@ class PTalkerStatus(bpy.types.PropertyGroup):
 
 
 def register() -> None:
+    bpy.types.Object.ptalker = PointerProperty(type=PTalkerObject, name="PTalker")
     bpy.types.Scene.ptalker = PointerProperty(type=PTalkerSettings)
     bpy.types.WindowManager.ptalker = PointerProperty(type=PTalkerStatus)
 
@@ -62,3 +141,4 @@ def register() -> None:
 def unregister() -> None:
     del bpy.types.WindowManager.ptalker
     del bpy.types.Scene.ptalker
+    del bpy.types.Object.ptalker

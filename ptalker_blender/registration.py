@@ -17,6 +17,8 @@ from .panels import sidebar as panel_sidebar
 from .preferences import PTalkerPreferences
 
 CLASSES: tuple[type, ...] = (
+    properties.PTalkerRow,
+    properties.PTalkerObject,
     properties.PTalkerSettings,
     properties.PTalkerStatus,
     PTalkerPreferences,

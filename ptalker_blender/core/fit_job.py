@@ -31,14 +31,21 @@ def fit(job: Fit, load: LoadModel, reporter: Reporter) -> Result:
 
 
 def _on_mesh(weights: np.ndarray, keys: Mapping[str, np.ndarray], load: LoadModel, reporter: Reporter) -> dict[str, np.ndarray]:
+    from .mesh.key_fit import KeyFit
     from .mesh.key_fit import fit as fit_keys
 
     vertices, faces = check_head(keys.get("vertices"), keys.get("faces"))
     basis = load().rig(vertices, faces, progress=_part(reporter, 0.0, 0.6), cancelled=reporter.cancelled)
-    found = fit_keys(
-        weights, basis, keys["keys"], keys["low"], keys["high"],
-        progress=_part(reporter, 0.6, 0.95), cancelled=reporter.cancelled,
-    )  # fmt: skip
+    try:
+        found = fit_keys(
+            weights, basis, keys["keys"], keys["low"], keys["high"],
+            progress=_part(reporter, 0.6, 0.95), cancelled=reporter.cancelled,
+        )  # fmt: skip
+    except PTalkerError as error:
+        if error.code != "keys_no_face":
+            raise
+        count = len(keys["keys"])  # nothing of the motion can be made: the caller has the basis for new keys
+        found = KeyFit(np.zeros((len(weights), count), np.float32), np.full(count, -1), np.zeros(count, bool), 0.0)
     return {**vars(found), "explained": np.array(found.explained), "basis": basis.astype(np.float32, copy=False)}
 
 

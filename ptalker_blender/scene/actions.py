@@ -18,9 +18,13 @@ _ENUMS = ("interpolation", "easing", "handle_left_type", "handle_right_type")
 
 
 def write_action(
-    owner: bpy.types.ID, name: str, first_frame: int, curves: Mapping[str, np.ndarray], undo: list[Callable[[], None]]
+    owner: bpy.types.ID,
+    name: str,
+    first_frame: int,
+    curves: Mapping[tuple[str, int], np.ndarray],
+    undo: list[Callable[[], None]],
 ) -> bpy.types.Action:
-    """Animate ``owner`` with values [T] a data path, one key a frame from ``first_frame`` on, in a new Action.
+    """Animate ``owner`` with values [T] a data path and index, one key a frame from ``first_frame`` on, in a new Action.
 
     Where an Action is active the new one starts as its copy, so that everything outside the new frames, and every
     other curve, stays as it was; the old Action itself is kept with a fake user. NLA tracks are not touched.
@@ -45,18 +49,18 @@ def write_action(
         old.use_fake_user = True
     has_curves = compat.action_curves(owner) is not None
     collection = compat.assign_copied_action(owner, name) if has_curves else compat.assign_new_action(owner, name)
-    for path, values in curves.items():
-        write_curve(collection, path, first_frame, values)
+    for (path, index), values in curves.items():
+        write_curve(collection, path, first_frame, values, index)
     return owner.animation_data.action
 
 
-def write_curve(collection: Any, path: str, first_frame: int, values: np.ndarray) -> None:
+def write_curve(collection: Any, path: str, first_frame: int, values: np.ndarray, index: int = 0) -> None:
     """Values [T] on frames first_frame .. first_frame + T - 1 of one F-curve; its other keys stay."""
     last = first_frame + len(values) - 1
     frames = np.arange(first_frame, last + 1)
-    curve = collection.find(path, index=0)
+    curve = collection.find(path, index=index)
     if curve is None:
-        curve = compat.new_curve(collection, path, GROUP)
+        curve = compat.new_curve(collection, path, GROUP, index)
         _set_keys(curve, _linear_keys(frames, values))
     else:
         curve.mute = False

@@ -139,14 +139,14 @@ def action_state(id_data: bpy.types.ID) -> tuple[bpy.types.Action | None, int | 
     return adt.action, slot.handle if slot is not None else None
 
 
-def new_curve(curves: Any, data_path: str, group: str) -> Any:
+def new_curve(curves: Any, data_path: str, group: str, index: int = 0) -> Any:
     """A new F-curve in a collection from this module, in a named group where the version has it."""
     names = curves.bl_rna.functions["new"].parameters.keys()
     if "group_name" in names:  # channelbag, from 5.0
-        return curves.new(data_path, index=0, group_name=group)
+        return curves.new(data_path, index=index, group_name=group)
     if "action_group" in names:  # Action.fcurves
-        return curves.new(data_path, index=0, action_group=group)
-    return curves.new(data_path, index=0)  # channelbag in 4.4 and 4.5
+        return curves.new(data_path, index=index, action_group=group)
+    return curves.new(data_path, index=index)  # channelbag in 4.4 and 4.5
 
 
 # ------------------------------------------------------------------------------------------------ datablocks

@@ -16,13 +16,17 @@ import numpy as np
 from ..core import protocol
 from ..core.channels import CHANNELS
 from ..core.errors import PTalkerError
+from ..core.poses import vector
 from ..engine.run import Step
 from . import sound, targets
 from .actions import write_action
-from .mesh_export import export
-from .targets import MOUTH, Target, value_path
+from .mesh_export import export, export_keys
+from .rig_map import MOUTH, is_mouth_pose
+from .sinks import Curves, collect, value_path
+from .targets import CACHE, NAMES, NEW, SHAPES, Target
 
 RIG_WEIGHT = 0.3  # of the progress bar, against 1 for the speech
+POOR = 0.5  # of the motion, below which own keys fitted by shape are not worth it
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def check(context: bpy.types.Context, request: Request) -> None:
     elif request.source == "FILE" and not request.filepath:
         raise PTalkerError("no_file", "No sound file is chosen.", "Choose one in the PTalker panel.")
     for obj in chosen_meshes(context, request):
-        targets.examine(obj)
+        targets.examine(obj, quick=True)
 
 
 class Job:
@@ -101,11 +105,22 @@ class Job:
         try:
             self.clip = self._clip(context)
             for number, target in enumerate(self.targets):
-                if target.create:
-                    export(targets.resolve(target).data, self.folder / f"mesh{number}.npz")
+                self._export(number, target)
         except BaseException:
             self.close()
             raise
+
+    def _export(self, number: int, target: Target) -> None:
+        """What the engine has to know of a target."""
+        obj, path = targets.resolve(target), self.folder / f"mesh{number}.npz"
+        if target.mode in (NEW, CACHE):
+            export(obj.data, path)
+        elif target.mode == SHAPES:
+            export_keys(obj, list(target.keys), path)
+        elif target.mode == NAMES and target.poses:
+            sources = pose_sources(target)
+            poses = np.array([vector(source) for source in sources])
+            np.savez(path, poses=poses, low=np.zeros(len(sources)), high=np.ones(len(sources)))
 
     def _clip(self, context: bpy.types.Context) -> sound.Clip:
         request = self.request
@@ -138,10 +153,16 @@ class Job:
         def rig(index: int, number: int) -> protocol.Job:
             return protocol.Rig(number, str(folder / f"mesh{index}.npz"), str(folder / f"basis{index}.npz"))
 
+        def fit(index: int, number: int) -> protocol.Job:
+            keys, out = str(folder / f"mesh{index}.npz"), str(folder / f"fit{index}.npz")
+            return protocol.Fit(number, weights=str(folder / "weights.npz"), keys=keys, out=out)
+
         steps = [Step(speech, "listening")]
         for index, target in enumerate(self.targets):
-            if target.create:
+            if target.mode in (NEW, CACHE):
                 steps.append(Step(partial(rig, index), f"making shapes for {target.object_name}", RIG_WEIGHT))
+            elif target.mode == SHAPES or target.poses:
+                steps.append(Step(partial(fit, index), f"fitting {target.object_name}", RIG_WEIGHT))
         return steps
 
     def apply(self, results: list[protocol.Result]) -> Report:
@@ -155,7 +176,8 @@ class Job:
         objects = [targets.resolve(target) for target in self.targets]
         fresh = [targets.examine(obj) for obj in objects]
         for old, new in zip(self.targets, fresh, strict=True):
-            if old.create != new.create:
+            same_keys = old.mode != SHAPES or list(old.keys) == list(new.keys)
+            if old.mode != new.mode or not same_keys or pose_sources(old) != pose_sources(new):
                 raise PTalkerError(
                     "target_changed", f"The shape keys of '{new.object_name}' changed meanwhile; nothing was changed.",
                     "Run again.",
@@ -163,8 +185,14 @@ class Job:
         report = Report(warnings=[*self.clip.warnings, *(w for result in results for w in result.warnings)])
         undo: list[Callable[[], None]] = []
         try:
+            written = Curves()
+            made: list[tuple[bpy.types.Object, Curves, str]] = []
             for index, (obj, target) in enumerate(zip(objects, fresh, strict=True)):
-                self._write(index, obj, target, columns, report, undo)
+                curves, note = self._curves(index, obj, target, columns, report, undo)
+                written.merge(curves)
+                made.append((obj, curves, note))
+            actions = self._write(written, objects, undo)
+            self._report(made, actions, len(weights), report)
         except BaseException:
             for back in reversed(undo):
                 back()
@@ -174,7 +202,7 @@ class Job:
             scene.frame_set(scene.frame_current)
         return report
 
-    def _write(
+    def _curves(
         self,
         index: int,
         obj: bpy.types.Object,
@@ -182,23 +210,99 @@ class Job:
         columns: dict[str, np.ndarray],
         report: Report,
         undo: list[Callable[[], None]],
-    ) -> None:
-        keys, made = target.keys, 0
-        if target.create:
-            with np.load(self.folder / f"basis{index}.npz") as archive:
-                basis, names = archive["basis"], [str(n) for n in archive["names"]]
-            keys = targets.create_keys(obj, target, basis, names, undo)
-            made = len(keys) - len(target.keys)
-        # An upper face that the take leaves at rest keeps what the artist animated there.
-        curves = {
-            value_path(keys[name]): columns[name]
-            for name in CHANNELS
-            if name in keys and name in columns and (name in MOUTH or np.any(columns[name] != 0))
-        }
-        first = self.clip.first_frame + self.request.frame_offset
-        action = write_action(obj.data.shape_keys, f"{obj.name} - {self.clip.name}", first, curves, undo)
-        frames = len(next(iter(columns.values())))
-        line = f"'{obj.name}': {len(curves)} channels, frames {first} to {first + frames - 1}, Action '{action.name}'"
-        report.actions.append(action.name)
-        report.lines.append(line + (f", {made} new shape keys" if made else ""))
+    ) -> tuple[Curves, str]:
+        """What is animated on one object, and what else is to be said about it. Makes shape keys where they are wanted."""
         report.warnings += target.warnings
+        if target.mode == NAMES:
+            if target.poses:
+                fitted = self._archive(f"fit{index}.npz")["weights"]
+                columns = dict(zip(pose_sources(target), fitted[: len(next(iter(columns.values())))].T, strict=True))
+            # An upper face that the take leaves at rest keeps what the artist animated there.
+            lines = [line for line in target.lines if is_mouth(line.source) or np.any(columns[line.source] != 0)]
+            return collect(obj, lines, columns), ""
+        if target.mode == SHAPES:
+            return self._fitted(index, obj, target, columns, report, undo)
+        archive = self._archive(f"basis{index}.npz")
+        return self._new_keys(obj, target, archive["basis"], [str(n) for n in archive["names"]], columns, undo)
+
+    def _fitted(
+        self,
+        index: int,
+        obj: bpy.types.Object,
+        target: Target,
+        columns: dict[str, np.ndarray],
+        report: Report,
+        undo: list[Callable[[], None]],
+    ) -> tuple[Curves, str]:
+        """Own keys by their shapes; new ones where those cannot speak and the artist did not insist."""
+        fit = self._archive(f"fit{index}.npz")
+        share = float(fit["explained"])
+        percent = f"{100 * share:.0f} %"
+        if share < POOR:
+            sentence = f"'{obj.name}': its own shape keys could make only {percent} of the speech"
+            if target.automatic:
+                fresh = replace(target, mode=NEW, keys={})
+                targets.check_riggable(obj)
+                report.warnings.append(f"{sentence}, so new ones were made.")
+                return self._new_keys(obj, fresh, fit["basis"], list(CHANNELS), columns, undo)
+            report.warnings.append(f"{sentence}. New Shape Keys would do better.")
+        weights = fit["weights"][: len(next(iter(columns.values())))]
+        known, curves = int((fit["channel"] >= 0).sum()), Curves()
+        for key, values in zip(target.keys, weights.T, strict=True):
+            if np.any(values != 0):
+                curves.add(obj.data.shape_keys, (value_path(key), 0), values)
+        return curves, f", fitted by shape: {percent} of the motion, {known} keys recognised"
+
+    def _new_keys(
+        self,
+        obj: bpy.types.Object,
+        target: Target,
+        basis: np.ndarray,
+        names: list[str],
+        columns: dict[str, np.ndarray],
+        undo: list[Callable[[], None]],
+    ) -> tuple[Curves, str]:
+        keys = targets.create_keys(obj, target, basis, names, undo)
+        made, curves = len(keys) - len(target.keys), Curves()
+        for channel in CHANNELS:
+            if channel in keys and channel in columns and (channel in MOUTH or np.any(columns[channel] != 0)):
+                curves.add(obj.data.shape_keys, (value_path(keys[channel]), 0), columns[channel])
+        return curves, f", {made} new shape keys" if made else ""
+
+    def _archive(self, name: str) -> dict[str, np.ndarray]:
+        with np.load(self.folder / name) as archive:
+            return {key: archive[key] for key in archive.files}
+
+    def _write(
+        self, curves: Curves, objects: list[bpy.types.Object], undo: list[Callable[[], None]]
+    ) -> dict[bpy.types.ID, bpy.types.Action]:
+        """One new Action for every datablock that is animated, named for the object that it belongs to."""
+        first = self.clip.first_frame + self.request.frame_offset
+        actions = {}
+        for owner, values in zip(curves.owners, curves.values, strict=True):
+            name = next((o.name for o in objects if owner in (o, o.data, o.data.shape_keys)), owner.name)
+            actions[owner] = write_action(owner, f"{name} - {self.clip.name}", first, values, undo)
+        return actions
+
+    def _report(
+        self,
+        made: list[tuple[bpy.types.Object, Curves, str]],
+        actions: dict[bpy.types.ID, bpy.types.Action],
+        frames: int,
+        report: Report,
+    ) -> None:
+        first = self.clip.first_frame + self.request.frame_offset
+        report.actions += [action.name for action in actions.values()]
+        for obj, curves, note in made:
+            names = ", ".join(f"'{actions[owner].name}'" for owner in curves.owners)
+            line = f"'{obj.name}': {curves.count} channels, frames {first} to {first + frames - 1}, Action {names}"
+            report.lines.append(line + note)
+
+
+def is_mouth(source: str) -> bool:
+    return source in MOUTH or is_mouth_pose(source)
+
+
+def pose_sources(target: Target) -> list[str]:
+    """What the engine is asked to make a target's weights of, in order; nothing where channels do."""
+    return list(dict.fromkeys(line.source for line in target.lines)) if target.poses else []

@@ -43,6 +43,37 @@ def faces(mesh: bpy.types.Mesh) -> np.ndarray:
     return np.concatenate(out).astype(np.int32)
 
 
+def displacement(block: bpy.types.ShapeKey) -> np.ndarray:
+    """[V, 3] float32: what a shape key adds at value 1, its vertex group's influence included (as in its mesh's data)."""
+    count = len(block.points)
+    own, base = np.empty(3 * count, np.float32), np.empty(3 * count, np.float32)
+    block.points.foreach_get("co", own)
+    block.relative_key.points.foreach_get("co", base)
+    return (own - base).reshape(-1, 3)
+
+
+def export_keys(obj: bpy.types.Object, names: list[str], path: Path) -> None:
+    """Write the mesh with ``keys`` [J, V, 3] float32, what its shape keys add at value 1, and their ranges ``low``, ``high``."""
+    blocks = [obj.data.shape_keys.key_blocks[name] for name in names]
+    keys = np.stack([displacement(block) * _influence(obj, block) for block in blocks])
+    low = np.array([min(max(block.slider_min, -1.0), 0.0) for block in blocks])
+    high = np.array([max(min(block.slider_max, 1.0), 0.0) for block in blocks])
+    np.savez(path, vertices=rest_positions(obj.data), faces=faces(obj.data), keys=keys, low=low, high=high)
+
+
+def _influence(obj: bpy.types.Object, block: bpy.types.ShapeKey) -> np.ndarray:
+    """[V, 1]: the weights of the vertex group that limits a shape key; 1 without one."""
+    group = obj.vertex_groups.get(block.vertex_group) if block.vertex_group else None
+    if group is None:
+        return np.ones((len(block.points), 1), np.float32)
+    weights = np.zeros((len(block.points), 1), np.float32)
+    for vertex in obj.data.vertices:
+        for element in vertex.groups:
+            if element.group == group.index:
+                weights[vertex.index] = element.weight
+    return weights
+
+
 def export(mesh: bpy.types.Mesh, path: Path) -> None:
     """Write ``vertices`` [V, 3] float32 and ``faces`` [F, 4] int32 to ``path``."""
     np.savez(path, vertices=rest_positions(mesh), faces=faces(mesh))

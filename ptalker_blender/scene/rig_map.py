@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ..core.channels import CHANNELS, INDEX, LOWER_FACE
 from .conventions import CHANNEL_CONVENTIONS, POSE_CONVENTIONS, Convention, spelled
@@ -44,8 +45,15 @@ def is_mouth_pose(source: str) -> bool:
 
 
 def map_rig(names: Iterable[str]) -> RigMap:
-    """Key names -> rows. Every channel row of every convention; poses where channels alone do not make a mouth."""
-    names = list(names)
+    """Key names -> rows. Every channel row of every convention; poses where channels alone do not make a mouth.
+
+    The answer is shared between calls (panels ask at every redraw): not to be changed.
+    """
+    return _map_rig(tuple(names))
+
+
+@lru_cache(maxsize=64)
+def _map_rig(names: tuple[str, ...]) -> RigMap:
     arkit = map_names(names)
     found = RigMap(ambiguous=arkit.ambiguous)
     found.rows = [Row(channel, key) for channel, key in arkit.keys.items()]
@@ -59,7 +67,7 @@ def map_rig(names: Iterable[str]) -> RigMap:
             labels.append(convention.name)
             free = [name for name in free if name not in {row.key for row in more}]
     if len({row.source for row in found.rows} & MOUTH) < ENOUGH:
-        best = max(((matches(c, free), c) for c in POSE_CONVENTIONS), key=lambda pair: (len({r.source for r in pair[0]})))
+        best = max(((matches(c, free), c) for c in POSE_CONVENTIONS), key=lambda pair: len({r.source for r in pair[0]}))
         rows, convention = best
         taken = {row.source for row in found.rows}
         rows = [row for row in rows if row.source not in taken]

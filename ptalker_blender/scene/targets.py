@@ -9,26 +9,47 @@ from dataclasses import dataclass, field
 import bpy
 import numpy as np
 
-from ..core.channels import CHANNELS, LOWER_FACE
+from ..core.channels import CHANNELS, INDEX
 from ..core.errors import PTalkerError
-from . import compat
-from .mesh_export import rest_positions
+from . import compat, mapping
+from .mapping import KEY, Line
+from .mesh_export import displacement, rest_positions
 from .names import map_names
+from .rig_map import MOUTH, RigMap, is_mouth_pose
+from .sinks import held_by_driver, value_path
 
-MOUTH = {CHANNELS[i] for i in LOWER_FACE}
+FEW = 5  # keys without known names from which on they may be a rig
 STILL = 1e-5  # of the mesh's size: a channel that moves no vertex further than this gets no shape key
+
+
+NAMES, SHAPES, NEW, CACHE, FOLLOW = "NAMES", "SHAPES", "NEW", "CACHE", "FOLLOW"
 
 
 @dataclass
 class Target:
-    """One mesh. Names only: undo invalidates every reference. ``keys`` are its own (channel -> shape key name)."""
+    """One mesh. Names only: undo invalidates every reference.
+
+    ``mode`` is how it is animated. ``lines`` are the rows of its mapping that can be used (NAMES), ``keys`` its own keys
+    by channel (NEW: these are kept, the others made) or the keys that may be fitted (SHAPES: name -> name).
+    """
 
     object_name: str
     mesh_name: str
     vertex_count: int
-    keys: dict[str, str]
-    create: bool  # the mesh has no keys for the mouth: make what is missing from the model's basis
+    mode: str
+    lines: list[Line] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
+    automatic: bool = False  # the mode was not the artist's choice
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def create(self) -> bool:
+        return self.mode == NEW
+
+    @property
+    def poses(self) -> bool:
+        """Whether the weights of channels have to be made into weights of poses."""
+        return any(line.source not in INDEX for line in self.lines)
 
 
 def mesh_objects(context: bpy.types.Context) -> list[bpy.types.Object]:
@@ -42,39 +63,108 @@ def mesh_objects(context: bpy.types.Context) -> list[bpy.types.Object]:
     return [obj for obj in chosen if unique[obj.data.as_pointer()] == obj]
 
 
-def examine(obj: bpy.types.Object) -> Target:
-    """What a run would do to this object. Raises PTalkerError where it cannot be animated."""
+def examine(obj: bpy.types.Object, quick: bool = False) -> Target:
+    """What a run would do to this object. Raises PTalkerError where it cannot be animated.
+
+    ``quick`` does not look at the keys' vertices, for a panel that asks at every redraw: of keys without known names it
+    then says what they are by their number.
+    """
     mesh = obj.data
     _check_writable(obj, mesh)
     keys = mesh.shape_keys
-    names = [block.name for block in keys.key_blocks if block != keys.reference_key] if keys else []
-    mapped = map_names(names)
-    create = not MOUTH.intersection(mapped.keys)
-    target = Target(obj.name, mesh.name, len(mesh.vertices), dict(mapped.keys), create)
     if keys and not keys.use_relative:
         raise PTalkerError(
             "keys_absolute", f"The shape keys of '{mesh.name}' are absolute.", "Turn on Relative in its shape keys."
         )
-    if create:
-        _check_riggable(obj, mesh)
-    else:
-        if mapped.missing:
-            target.warnings.append(
-                f"'{obj.name}' has no shape key for {_list(mapped.missing)}."
-                if len(mapped.missing) <= 4
-                else f"'{obj.name}' has shape keys for {len(mapped.keys)} of {len(CHANNELS)} channels."
-            )
-        for channel, candidates in mapped.ambiguous.items():
-            target.warnings.append(f"'{obj.name}': {_list(candidates)} could all be {channel}; none was used.")
+    output = obj.ptalker.output
+    target = Target(obj.name, mesh.name, len(mesh.vertices), output, automatic=output == "AUTO")
+    if output in ("AUTO", NAMES):
+        lines, found = mapping.lines(obj)
+        wanted = [line for line in lines if line.enabled and line.complete]
+        broken = [line for line in wanted if mapping.problem(obj, line)]
+        target.lines = [line for line in wanted if line not in broken]
+        if any(line.source in MOUTH or is_mouth_pose(line.source) for line in target.lines):
+            target.mode = NAMES
+            _tell_about_names(obj, target, found, broken)
+        elif output == NAMES:
+            raise PTalkerError(
+                "names_unknown", f"No shape key of '{obj.name}' has a name that PTalker knows.",
+                "Choose keys in the list, or take Own Keys by Shape.",
+            )  # fmt: skip
+        else:
+            target.lines = []
+            target.mode = SHAPES if _free_keys(obj, FEW, quick) else NEW
+    if target.mode == SHAPES:
+        target.keys = {name: name for name in _free_keys(obj, 1, quick)}
+        _check_shapes(obj, mesh, target)
+    elif target.mode == NEW:
+        target.keys = dict(map_names(mapping.key_names(mesh)).keys)
+        check_riggable(obj)
+    elif target.mode == CACHE:
+        _check_cache(obj, mesh)
+    elif target.mode == FOLLOW and not mesh.polygons:
+        raise PTalkerError("mesh_no_faces", f"The mesh of '{obj.name}' has no faces.", "Do not select it.")
     if keys:
         _look_for_obstacles(obj, keys, target)
-    if not target.keys and not create:
+    if target.mode == NAMES and not target.lines:
         raise PTalkerError(
             "keys_driven",
             f"All face shape keys of '{obj.name}' have drivers.",
             "Remove the drivers, or animate their source.",
         )
     return target
+
+
+def _tell_about_names(obj: bpy.types.Object, target: Target, found: RigMap, broken: list[Line]) -> None:
+    for line in broken[:4]:
+        target.warnings.append(f"'{obj.name}': {line.source} is not animated: {mapping.problem(obj, line)} ({line.target}).")
+    have = {line.source for line in target.lines}
+    missing = [source for source in found.missing if source not in have]
+    if missing and not target.poses:
+        target.warnings.append(
+            f"'{obj.name}' has no shape key for {_list(missing)}."
+            if len(missing) <= 4
+            else f"'{obj.name}' has shape keys for {len(have)} of {len(CHANNELS)} channels."
+        )
+    elif missing:
+        target.warnings.append(f"'{obj.name}' has no shape key for {_list(missing)}.")
+    for channel, candidates in found.ambiguous.items():
+        if channel not in have:
+            target.warnings.append(f"'{obj.name}': {_list(candidates)} could all be {channel}; none was used.")
+
+
+def _free_keys(obj: bpy.types.Object, least: int, quick: bool) -> list[str]:
+    """Keys that move something, follow no driver and are not muted; none where there are fewer than ``least``."""
+    keys = obj.data.shape_keys
+    if not keys:
+        return []
+    adt = keys.animation_data
+    driven = {driver.data_path for driver in adt.drivers} if adt else set()
+    blocks = [b for b in keys.key_blocks if b != keys.reference_key and not b.mute and value_path(b.name) not in driven]
+    if not quick and len(blocks) >= least:
+        size = float(np.ptp(rest_positions(obj.data), axis=0).max())
+        blocks = [b for b in blocks if np.abs(displacement(b)).max() > STILL * size]
+    return [b.name for b in blocks] if len(blocks) >= least else []
+
+
+def _check_shapes(obj: bpy.types.Object, mesh: bpy.types.Mesh, target: Target) -> None:
+    if not target.keys:
+        raise PTalkerError(
+            "keys_none", f"'{obj.name}' has no shape keys that move anything without a driver.", "Take New Shape Keys."
+        )
+    if not mesh.polygons:
+        raise PTalkerError("mesh_no_faces", f"The mesh of '{obj.name}' has no faces.", "Select a head.")
+
+
+def _check_cache(obj: bpy.types.Object, mesh: bpy.types.Mesh) -> None:
+    if not bpy.data.filepath:
+        raise PTalkerError(
+            "not_saved", "The file has no name yet, and the vertex cache is written beside it.", "Save the file first."
+        )
+    if not mesh.polygons:
+        raise PTalkerError("mesh_no_faces", f"The mesh of '{obj.name}' has no faces.", "Select a head.")
+    if obj.override_library is not None or obj.library is not None:
+        raise PTalkerError("object_linked", f"'{obj.name}' is linked, so it cannot get a Mesh Cache modifier.", "Make it local.")
 
 
 def _check_writable(obj: bpy.types.Object, mesh: bpy.types.Mesh) -> None:
@@ -93,7 +183,9 @@ def _check_writable(obj: bpy.types.Object, mesh: bpy.types.Mesh) -> None:
         raise PTalkerError("nla_tweak", f"An NLA strip of '{obj.name}' is in tweak mode.", "Leave tweak mode (Tab).")
 
 
-def _check_riggable(obj: bpy.types.Object, mesh: bpy.types.Mesh) -> None:
+def check_riggable(obj: bpy.types.Object) -> None:
+    """Raises PTalkerError where an object cannot get shape keys made from its mesh."""
+    mesh = obj.data
     if mesh.override_library is not None:
         raise PTalkerError(
             "override_without_keys",
@@ -105,26 +197,35 @@ def _check_riggable(obj: bpy.types.Object, mesh: bpy.types.Mesh) -> None:
 
 
 def _look_for_obstacles(obj: bpy.types.Object, keys: bpy.types.Key, target: Target) -> None:
-    """Drivers (their channels are dropped), muted keys, narrow sliders and a pinned key: told, not changed."""
+    """Drivers, muted keys, narrow sliders and a pinned key: told, not changed.
+
+    A row behind a simple driver animates what drives it (sinks.py); one behind any other driver is dropped.
+    """
+    held = [line for line in target.lines if held_by_driver(obj, line)]
     adt = keys.animation_data
     driven = {driver.data_path for driver in adt.drivers} if adt else set()
-    dropped = [channel for channel, name in target.keys.items() if value_path(name) in driven]
-    for channel in dropped:
-        del target.keys[channel]
+    if target.mode == NEW:
+        dropped = [channel for channel, name in target.keys.items() if value_path(name) in driven]
+        target.keys = {channel: name for channel, name in target.keys.items() if channel not in dropped}
+        mine = list(target.keys.values())
+    else:
+        dropped = list(dict.fromkeys(line.source for line in held))
+        target.lines = [line for line in target.lines if line not in held]
+        mine = [line.key for line in target.lines if line.kind == KEY and value_path(line.key) not in driven]
+        through = [line.source for line in target.lines if line.kind == KEY and value_path(line.key) in driven]
+        if through:
+            target.warnings.append(f"'{obj.name}': {_list(through)} move by what drives their shape keys.")
     if dropped:
         target.warnings.append(f"'{obj.name}': drivers hold {_list(dropped)}; they were left alone.")
-    blocks = [keys.key_blocks[name] for name in target.keys.values()]
+    if target.mode in (CACHE, FOLLOW):
+        return
+    blocks = [keys.key_blocks[name] for name in mine or target.keys.values()]
     if muted := [block.name for block in blocks if block.mute]:
         target.warnings.append(f"'{obj.name}': muted shape keys do not show: {_list(muted)}.")
     if narrow := [block.name for block in blocks if block.slider_max < 1.0 or block.slider_min > 0.0]:
         target.warnings.append(f"'{obj.name}': the slider range cuts off values of {_list(narrow)}.")
     if obj.show_only_shape_key:
         target.warnings.append(f"'{obj.name}' shows one pinned shape key only; unpin it to see the animation.")
-
-
-def value_path(key_name: str) -> str:
-    """The data path of a shape key's value, as F-curves and drivers spell it."""
-    return f'key_blocks["{bpy.utils.escape_identifier(key_name)}"].value'
 
 
 def _list(names: list[str]) -> str:
