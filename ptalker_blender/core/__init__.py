@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 __version__ = "0.2.0"
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 SAMPLE_RATE = 16000  # Hz, what the speech encoder hears

@@ -20,6 +20,9 @@ from .errors import PTalkerError
 # Each module has register(commands), which adds its parser and sets its function as the parser's default `run`.
 COMMANDS = (
     "ptalker_blender.core.commands.generate",
+    "ptalker_blender.core.commands.style",
+    "ptalker_blender.core.commands.styles",
+    "ptalker_blender.core.commands.finetune",
     "ptalker_blender.core.commands.rig",
     "ptalker_blender.core.commands.info",
     "ptalker_blender.core.commands.corpus",

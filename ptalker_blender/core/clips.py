@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -50,7 +50,7 @@ class Clip:
         if isinstance(self.source, np.ndarray):
             parts = (self.source[i : i + step] for i in range(0, self.frames, step))
         else:
-            parts = _frames(self.source, step)
+            parts = _frames(self.source, step, self.frames)
         for part in parts:
             if cancelled is not None and cancelled():
                 raise Cancelled
@@ -73,6 +73,12 @@ class Clip:
                     out[here] += amount[here] * chunk[low[here] + offset - first]
             first += len(chunk)
         return out
+
+    def part(self, seconds: float) -> Clip:
+        """Its first ``seconds``, at least two frames."""
+        frames = min(max(2, round(seconds * self.fps)), self.frames)
+        audio = None if self.audio is None else self.audio[: round(frames / self.fps * SAMPLE_RATE)]
+        return replace(self, frames=frames, audio=audio)
 
     def first(self) -> np.ndarray:
         """The face at rest where it is known, else the first frame: [V, 3] float64."""
@@ -165,7 +171,7 @@ def checked(name: str, source: Path | np.ndarray, shape: tuple, dtype: np.dtype,
     shown = rest if rest is not None else np.eye(max(count, 1), 3)  # stands for a frame: those are checked as they come
     _, faces = check_head(shown, faces, f"The clip '{name}'")
     clip = Clip(name, source, faces, rate, frames, count, None if rest is None else np.asarray(rest, np.float32))
-    return Clip(**{**vars(clip), "audio": _sound(small, clip)})
+    return replace(clip, audio=_sound(small, clip))
 
 
 def check_length(seconds: float, name: str) -> None:
@@ -192,19 +198,19 @@ def _header(member: IO[bytes]) -> tuple[tuple, bool, np.dtype]:
     return npy.read_array_header_1_0(member) if version == (1, 0) else npy.read_array_header_2_0(member)
 
 
-def _frames(path: Path, step: int) -> Iterator[np.ndarray]:
-    """The vertices of CLIP.npz, ``step`` frames at a time."""
+def _frames(path: Path, step: int, total: int) -> Iterator[np.ndarray]:
+    """The first ``total`` frames of the vertices of CLIP.npz, ``step`` at a time."""
     damaged = PTalkerError("reference_unreadable", f"'{path.name}' is damaged.", "Export it again.")
     try:
         with zipfile.ZipFile(path) as archive, archive.open("vertices.npy") as member:
             shape, fortran, dtype = _header(member)
             if fortran:  # lies in memory the other way round: all or nothing
                 with np.load(path, allow_pickle=False) as arrays:
-                    yield arrays["vertices"]
+                    yield arrays["vertices"][:total]
                 return
             size = dtype.itemsize * shape[1] * shape[2]
-            for first in range(0, shape[0], step):
-                count = min(step, shape[0] - first)
+            for first in range(0, total, step):
+                count = min(step, total - first)
                 data = member.read(count * size)
                 if len(data) < count * size:
                     raise damaged

@@ -11,12 +11,14 @@ import numpy as np
 from . import SAMPLE_RATE
 from .channels import CHANNELS
 from .errors import Cancelled, PTalkerError
+from .gains import Gains
 from .mesh.io import read_head
 from .npz import Frames, check_writable, write_npz
 from .protocol import Generate, Result, Rig
 
 if TYPE_CHECKING:
     from .runtime import PTalker
+    from .styles import StyleLike
 
 MAX_FPS = 240.0
 STRENGTHS = (-1.0, 3.0)
@@ -33,6 +35,7 @@ class Reporter(Protocol):
     """Where a job tells how far it is, and asks whether to go on."""
 
     def progress(self, stage: str, fraction: float) -> None: ...
+    def learned(self, fraction: float, loss: float, held_out: float | None) -> None: ...
     def cancelled(self) -> bool: ...
 
 
@@ -40,6 +43,9 @@ class Quiet:
     """A reporter for jobs that nobody watches."""
 
     def progress(self, stage: str, fraction: float) -> None:
+        return None
+
+    def learned(self, fraction: float, loss: float, held_out: float | None) -> None:
         return None
 
     def cancelled(self) -> bool:
@@ -61,11 +67,12 @@ def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
     """Do ``job`` and write ``job.out``: fps, names [K], weights [T, K] float32, T = round(seconds * fps); with a mesh
     also basis [K, V, 3] and, if asked for, vertices [T, V, 3], float32 in the mesh's own units.
 
-    All input is checked before the model is asked for. Raises PTalkerError, Cancelled.
+    All input but the style is checked before the model is asked for. Raises PTalkerError, Cancelled.
     """
     from .audio import SILENT_SENTENCE, check_audio
 
     check_options(job.fps, job.strength, job.seed)
+    gains = Gains(job.jaw, job.lips, job.upper_face, job.blink).checked()
     check_writable(Path(job.out))
     head = read_head(job.mesh) if job.mesh is not None else None
     reporter.progress("reading the sound", 0.0)
@@ -75,18 +82,20 @@ def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
     if round(seconds * job.fps) < 1:
         raise PTalkerError("audio_empty", f"The sound is shorter than one frame at {job.fps:g} frames a second.")
     model = load()
+    style, warnings = _style(job, model, reporter)
     basis = None
     if head is not None:
-        basis = model.rig(*head, progress=_part(reporter, 0.02, 0.3), cancelled=reporter.cancelled)
+        basis = model.rig(*head, progress=_part(reporter, 0.1, 0.3), cancelled=reporter.cancelled)
     heard = Heard(between(sound.blocks(reporter.cancelled), first, count))
     weights = model.generate(
         heard,
         job.fps,
         samples=count,
-        style=job.style,
+        style=style,
         strength=job.strength,
         seed=job.seed,
-        progress=_part(reporter, 0.3 if head else 0.02, 0.95),
+        gains=gains,
+        progress=_part(reporter, 0.3 if head else 0.1, 0.95),
         cancelled=reporter.cancelled,
     )
     arrays = {"fps": np.float64(job.fps), "names": np.array(CHANNELS), "weights": weights}
@@ -95,7 +104,20 @@ def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
         arrays["basis"] = basis.astype(np.float32, copy=False)
         frames = Frames(head[0], basis, weights) if job.vertices else None
     _write(job.out, arrays, frames, reporter)
-    return Result(job.id, job.out, len(weights), seconds, (SILENT_SENTENCE,) if heard.silent else ())
+    warnings += [SILENT_SENTENCE] if heard.silent else []
+    return Result(job.id, job.out, len(weights), seconds, tuple(warnings))
+
+
+def _style(job: Generate, model: PTalker, reporter: Reporter) -> tuple[StyleLike, list[str]]:
+    """The style that a job asks for, and what to tell about it."""
+    if job.blend:
+        return list(job.blend), []
+    if job.reference is None:
+        return job.style, []
+    from .reference import read_style
+
+    reading = read_style(model, job.reference, progress=_part(reporter, 0.02, 0.1), cancelled=reporter.cancelled)
+    return reading.style, reading.warnings
 
 
 class Heard:

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import types
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import PROTOCOL_VERSION
 from .errors import PTalkerError
@@ -41,7 +41,11 @@ class Hello:
 class Generate:
     """Speech to weights. ``out`` gets fps, names [K], weights [T, K]; with ``mesh`` also basis [K, V, 3] and, if
     ``vertices`` is true, vertices [T, V, 3]. Of the audio only ``start`` .. ``start + duration`` seconds are heard
-    (duration None: to its end); what lies outside the file is silence."""
+    (duration None: to its end); what lies outside the file is silence.
+
+    The style is ``blend``, styles (names or files) with their shares; without it the one that is read from ``reference``
+    (a clip or a sound file); without both ``style``. ``jaw`` .. ``blink`` are gains, 1 as the model says, 0 none, at most 3;
+    p, b, m stay closed."""
 
     id: int
     audio: str
@@ -54,6 +58,56 @@ class Generate:
     vertices: bool = False
     start: float = 0.0
     duration: float | None = None
+    blend: tuple[tuple[str, float], ...] = ()
+    reference: str | None = None
+    jaw: float = 1.0
+    lips: float = 1.0
+    upper_face: float = 1.0
+    blink: float = 1.0
+
+
+@dataclass(frozen=True)
+class ReadStyle:
+    """A style from a reference, a clip (core/clips.py says how it looks) or a sound file. ``out`` gets the style file,
+    ``plot`` (PNG, if given) where it lies among the built-in styles and, of a clip with sound, curves of the reference and
+    of what the style makes of its sound. ``use``: "both", "motion" or "voice". Result.figures: confidence 0..1 with its
+    confidence_word ("low", "fair", "good"), made_from, seconds, speech (share of the time), agreement (motion with voice,
+    -1..1; only where there are both)."""
+
+    id: int
+    reference: str
+    out: str
+    name: str = ""
+    use: str = "both"
+    plot: str | None = None
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """A style learned from clips with sound. ``out`` gets the style file, ``plot`` (PNG, if given) curves before and after on
+    what was held out. ``minutes`` bounds the training. Its Progress has ``loss`` and, now and then, ``held_out``.
+    Result.figures: before_mm, after_mm (vertex error on what was held out, root mean square, the mouth above all, on a head
+    of human size), gain (share by which it fell), steps, cancelled.
+
+    A Cancel keeps the best so far: the answer is its Result with figures["cancelled"] true, or CancelledJob where nothing
+    better than before had been found yet."""
+
+    id: int
+    clips: tuple[str, ...]
+    out: str
+    name: str = ""
+    plot: str | None = None
+    minutes: float = 4.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Explain:
+    """``out`` (PNG) gets the map of the style space: the built-in styles and ``styles`` (names or files) among them."""
+
+    id: int
+    out: str
+    styles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +133,8 @@ class Fit:
 
 @dataclass(frozen=True)
 class Cancel:
-    """End job ``job`` soon; its answer is CancelledJob, or its Result where it was quicker. Not answered itself."""
+    """End job ``job`` soon; its answer is CancelledJob, or its Result where it was quicker (or a FineTune has something to
+    keep). Not answered itself."""
 
     id: int
     job: int
@@ -101,23 +156,27 @@ class Ready:
 
 @dataclass(frozen=True)
 class Progress:
-    """``fraction`` is 0..1 of the whole job."""
+    """``fraction`` is 0..1 of the whole job. Of a FineTune also ``loss`` of the last step, relative to the first one's, and,
+    where it was just measured, ``held_out``, the error on what was held out, relative to before (0.8: a fifth less)."""
 
     id: int
     stage: str
     fraction: float
+    loss: float | None = None
+    held_out: float | None = None
 
 
 @dataclass(frozen=True)
 class Result:
     """The job is done and ``out`` is written. ``frames`` T (0 for rig), ``seconds`` of audio, ``warnings`` sentences
-    that the artist should see (for example that the sound is silent)."""
+    that the artist should see (for example that the sound is silent), ``figures`` what else the job has to say."""
 
     id: int
     out: str
     frames: int = 0
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+    figures: dict[str, typing.Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,12 +198,13 @@ class CancelledJob:
     id: int
 
 
-Request = Hello | Generate | Rig | Fit | Cancel | Shutdown
-Job = Generate | Rig | Fit
+Request = Hello | Generate | ReadStyle | FineTune | Explain | Rig | Fit | Cancel | Shutdown
+Job = Generate | ReadStyle | FineTune | Explain | Rig | Fit
 Event = Ready | Progress | Result | Failed | CancelledJob
 
 _REQUESTS: dict[str, type] = {
-    "hello": Hello, "generate": Generate, "rig": Rig, "fit": Fit, "cancel": Cancel, "shutdown": Shutdown,
+    "hello": Hello, "generate": Generate, "style": ReadStyle, "finetune": FineTune, "explain": Explain, "rig": Rig, "fit": Fit,
+    "cancel": Cancel, "shutdown": Shutdown,
 }  # fmt: skip
 _EVENTS: dict[str, type] = {
     "ready": Ready, "progress": Progress, "result": Result, "error": Failed, "cancelled": CancelledJob,
@@ -202,16 +262,15 @@ def _build(cls: type, raw: dict[str, typing.Any], number: int) -> typing.Any:
     """A dataclass from the object's fields, each checked against its annotation."""
     hints = typing.get_type_hints(cls)
     values: dict[str, typing.Any] = {}
-    for field in dataclasses.fields(cls):
-        if field.name not in raw:
-            if field.default is dataclasses.MISSING:
-                raise ProtocolError("protocol_invalid", f"A message lacks the field {field.name!r}.", id=number)
+    for part in dataclasses.fields(cls):
+        if part.name not in raw:
+            if part.default is dataclasses.MISSING and part.default_factory is dataclasses.MISSING:
+                raise ProtocolError("protocol_invalid", f"A message lacks the field {part.name!r}.", id=number)
             continue
-        value, kind = raw[field.name], hints[field.name]
+        value, kind = raw[part.name], hints[part.name]
         if not _is_a(value, kind):
-            raise ProtocolError("protocol_invalid", f"The field {field.name!r} of a message is wrong.", id=number)
-        is_float, is_tuple = kind is float, typing.get_origin(kind) is tuple
-        values[field.name] = float(value) if is_float else tuple(value) if is_tuple else value
+            raise ProtocolError("protocol_invalid", f"The field {part.name!r} of a message is wrong.", id=number)
+        values[part.name] = _as(value, kind)
     if values["id"] < 0:
         raise ProtocolError("protocol_invalid", "The field 'id' of a message is negative.", id=number)
     return cls(**values)
@@ -223,12 +282,28 @@ def _is_a(value: object, kind: typing.Any) -> bool:
     if origin in (typing.Union, types.UnionType):
         return any(_is_a(value, part) for part in typing.get_args(kind))
     if origin is tuple:
-        return isinstance(value, list) and all(_is_a(v, typing.get_args(kind)[0]) for v in value)
+        return isinstance(value, list) and len(value) == len(_kinds(value, kind)) and all(map(_is_a, value, _kinds(value, kind)))
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, origin or kind)
+
+
+def _kinds(values: list[typing.Any], kind: typing.Any) -> list[typing.Any]:
+    """The annotation of each member of a tuple: tuple[X, ...] or tuple[X, Y]."""
+    kinds = list(typing.get_args(kind))
+    return kinds[:1] * len(values) if kinds[-1] is Ellipsis else kinds
+
+
+def _as(value: typing.Any, kind: typing.Any) -> typing.Any:
+    """A JSON value that fits an annotation, as its type: whole numbers become floats, lists tuples."""
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _as(value, next(part for part in typing.get_args(kind) if _is_a(value, part)))
+    if origin is tuple:
+        return tuple(map(_as, value, _kinds(value, kind)))
+    return float(value) if kind is float else value
 
 
 def _no_constant(name: str) -> typing.NoReturn:

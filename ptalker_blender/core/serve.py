@@ -20,7 +20,23 @@ from typing import TYPE_CHECKING, NoReturn
 from . import protocol
 from .commands.options import Parser, add_device, load_model
 from .errors import Cancelled
-from .protocol import Cancel, CancelledJob, Failed, Fit, Generate, Hello, Job, Progress, ProtocolError, Ready, Result, Rig
+from .protocol import (
+    Cancel,
+    CancelledJob,
+    Explain,
+    Failed,
+    FineTune,
+    Fit,
+    Generate,
+    Hello,
+    Job,
+    Progress,
+    ProtocolError,
+    ReadStyle,
+    Ready,
+    Result,
+    Rig,
+)
 
 if TYPE_CHECKING:
     from .runtime import PTalker
@@ -159,6 +175,14 @@ class JobReporter:
         self.stage, self.said = stage, now
         self.inbox.channel.send(Progress(self.job, stage, round(float(fraction), 4)))
 
+    def learned(self, fraction: float, loss: float, held_out: float | None) -> None:
+        """Every step counts for the curve, but none of them more often than it can be seen; what is held out always."""
+        now = time.monotonic()
+        if held_out is None and now - self.said < PROGRESS_EVERY:
+            return
+        self.stage, self.said = "fine-tuning", now
+        self.inbox.channel.send(Progress(self.job, self.stage, round(float(fraction), 4), float(loss), held_out))
+
     def cancelled(self) -> bool:
         return self.inbox.cancelled()
 
@@ -206,7 +230,7 @@ def _load(device: str, channel: Channel) -> PTalker:
 
 def _work(job: Job, model: PTalker, inbox: Inbox) -> None:
     """Do one job; exactly one Result, Failed or CancelledJob follows, and the engine is ready for the next."""
-    from . import fit_job, jobs
+    from . import fit_job, jobs, style_jobs
 
     reporter = JobReporter(inbox, job.id)
     answer: Result | Failed | CancelledJob
@@ -216,6 +240,12 @@ def _work(job: Job, model: PTalker, inbox: Inbox) -> None:
                 answer = jobs.generate(job, lambda: model, reporter)
             case Rig():
                 answer = jobs.rig(job, lambda: model, reporter)
+            case ReadStyle():
+                answer = style_jobs.read(job, lambda: model, reporter)
+            case FineTune():
+                answer = style_jobs.fine_tune(job, lambda: model, reporter)
+            case Explain():
+                answer = style_jobs.explain(job, lambda: model, reporter)
             case Fit():
                 answer = fit_job.fit(job, lambda: model, reporter)
     except Cancelled:

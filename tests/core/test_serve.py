@@ -144,7 +144,7 @@ def test_errors_leave_the_engine_at_work(engine: Client, speech: Path, tmp_path:
     engine.send(Generate(5, str(tmp_path / "none.wav"), str(out)))
     failed, _ = engine.until(Failed, 5)
     assert failed.code == "audio_missing" and failed.sentence and "Traceback" in failed.traceback
-    engine.send(b"garbage\n", b'{"v":2,"id":6,"op":"hello"}\n')
+    engine.send(b"garbage\n", b'{"v":99,"id":6,"op":"hello"}\n')
     engine.send(Generate(7, str(speech), str(tmp_path / "no" / "o.npz")))
     assert engine.until(Failed, 0)[0].code == "protocol_invalid"
     assert engine.until(Failed, 6)[0].code == "protocol_version"

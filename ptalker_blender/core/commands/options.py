@@ -42,13 +42,18 @@ class Terminal:
     """A reporter (jobs.Reporter) that keeps one line of a terminal up to date, and prints nothing into a file."""
 
     def __init__(self) -> None:
-        self.shown = ""
+        self.shown = self.held_out = ""
 
-    def progress(self, stage: str, fraction: float) -> None:
-        text = f"{stage} {fraction:4.0%}"
+    def progress(self, stage: str, fraction: float, more: str = "") -> None:
+        text = f"{stage} {fraction:4.0%}{more}"
         if sys.stderr.isatty() and text != self.shown:
             self.shown = text
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+    def learned(self, fraction: float, loss: float, held_out: float | None) -> None:
+        if held_out is not None:
+            self.held_out = f", held out {held_out:.3f}"
+        self.progress("fine-tuning", fraction, f" loss {loss:.3f}{self.held_out}")
 
     def cancelled(self) -> bool:
         return False
