@@ -4,10 +4,9 @@ Events are drawn one after another from streams of their own, so that a take dep
 its length: the first 10 s of a 60 s take are the 10 s take with the same seed. For the same reason whatever follows the
 speech level goes through causal filters.
 
-What blinks look like, what moves with them and how pairs come is estimated from the train split of the GRID tracks
-(data/estimate_upper_face.py writes data/upper_face.json). Where this departs from the estimate, the constant says why.
-Blinks don't follow the sound, though the tracked speaker's come early in a sentence: a clock that the level hurries
-brought FDD 0.2 mm2 nearer to the truth, but made blinks depend on the frame rate and the loudness of the recording.
+What blinks look like, how pairs come and the tracked speaker's habits are estimated from the train split of the GRID tracks
+(data/estimate_upper_face.py writes data/upper_face.json). Blinks don't follow the sound, though the tracked speaker's come
+early in a sentence: a clock that the level hurries made blinks depend on the frame rate and the loudness of the recording.
 """
 
 from __future__ import annotations
@@ -22,16 +21,15 @@ import numpy as np
 from .channels import CHANNELS, INDEX
 
 ESTIMATED = json.loads(Path(__file__).with_name("data").joinpath("upper_face.json").read_text("utf-8"))
+# What part of the opening between the lids a channel closes on the ICT head. A blink is drawn as a closure, and what the ring
+# muscle closes is not closed again by eyeBlink: the lids meet, and do not pass each other.
+LIDS = {"eyeBlink": 0.95, "eyeLookDown": 0.54, "eyeSquint": 0.24}
 CLOSING = ESTIMATED["closing"]  # s
 OPENED, POWER = ESTIMATED["lid"]  # opening: 1 / (1 + (s / OPENED) ** POWER), after Habits' factor
 SQUINT, EASED, EASE_POWER = ESTIMATED["squint"]  # the ring muscle pulls in every blink, and lets go later than the lid
-DEPTHS = np.array(ESTIMATED["depths"])  # quantiles of the lid's closure, evenly spaced
+FOLLOW_LOOK = ESTIMATED["follow_look"]  # eyeBlink for each eyeLookDown
+DEPTHS = np.array(ESTIMATED["depths"])  # quantiles of the deepest closure, evenly spaced
 FADE = 0.45, 0.35  # s after the deepest moment, s: what is left of the opening's tail fades out
-# The tracker reads eyeLookDown 0.5 and eyeSquint 0.4 in every shut eye. With both, the ICT head's lids pass each other by
-# 3 mm, and a blink turns the eye down by 2 degrees only (Collewijn et al. 1985): 0.6 and 0.5 of it leave 1.5 mm.
-LOOK_DOWN = 0.6 * ESTIMATED["look_down"]
-SQUINT *= 0.5
-LID = 0.97
 AGAIN_AFTER = ESTIMATED["again_after"]  # s, median, sigma of its logarithm
 SHORTEST_PAUSE = 0.35  # s between blinks that are no pair
 PAUSE_SPREAD = 0.6  # sigma of the log-normal pause
@@ -60,13 +58,20 @@ class Habits:
     @classmethod
     def tracked(cls) -> Habits:
         """Those of the tracked speaker (GRID s1), who blinks twice as often as people do in conversation, often in pairs."""
-        seen = ESTIMATED["seen"]
-        return cls(blink_rate=seen["blinks_per_minute"], blink_pairs=seen["pairs_share"])
+        return cls(**ESTIMATED["habits"])
 
     def gained(self, movement: float, blinks: float) -> Habits:
         """Brows, gaze and squint move ``movement`` times as far, blinks come ``blinks`` times as often; 0 is none."""
         moved = ("gaze", "brow_rest", "brow_emphasis", "brow_drift", "squint")
         return replace(self, blink_rate=self.blink_rate * blinks, **{k: getattr(self, k) * movement for k in moved})
+
+
+def lid_closure(weights: np.ndarray) -> np.ndarray:
+    """weights [..., 52] -> [...], what part of the opening between the lids is closed, mean of both eyes; about 1 is shut."""
+    closed = np.zeros(weights.shape[:-1])
+    for name, part in LIDS.items():
+        closed += part * (weights[..., INDEX[name + "Left"]] + weights[..., INDEX[name + "Right"]]) / 2
+    return closed
 
 
 def _smoothstep(u: np.ndarray) -> np.ndarray:
@@ -184,6 +189,11 @@ class _Emphasis:
         return out
 
 
+def emphasis(times: np.ndarray, envelope: np.ndarray) -> np.ndarray:
+    """What the brows hear in a whole take: times, envelope [T] as in UpperFace.next -> [T] 0..1."""
+    return _Emphasis().next(times, envelope)
+
+
 class UpperFace:
     """One take, frame after frame: however it is cut up, the frames are the same."""
 
@@ -209,13 +219,14 @@ class UpperFace:
         inner = habits.brow_drift * self.inner.next(times)
 
         looking = np.maximum(-y, 0)
+        shut = (lid * (1 - LIDS["eyeSquint"] * habits.squint) - LIDS["eyeSquint"] * SQUINT * ring) / LIDS["eyeBlink"]
         for side, away in (("Left", 1.0), ("Right", -1.0)):
-            out[:, INDEX["eyeBlink" + side]] = np.clip(LID * lid + 0.3 * looking * (1 - lid), 0, 1)  # lids follow a look down
+            out[:, INDEX["eyeBlink" + side]] = np.clip(shut + FOLLOW_LOOK * looking * (1 - lid), 0, 1)
             out[:, INDEX["eyeSquint" + side]] = np.clip(habits.squint + SQUINT * ring, 0, 1)
             out[:, INDEX["eyeLookOut" + side]] = np.maximum(away * x, 0)
             out[:, INDEX["eyeLookIn" + side]] = np.maximum(-away * x, 0)
             out[:, INDEX["eyeLookUp" + side]] = np.maximum(y, 0) * (1 - lid)
-            out[:, INDEX["eyeLookDown" + side]] = np.maximum(looking, LOOK_DOWN * lid)
+            out[:, INDEX["eyeLookDown" + side]] = looking * (1 - lid)  # a shut lid is as low as lids get
             more = 1 + away * habits.asymmetry
             out[:, INDEX["eyeWide" + side]] = np.clip(0.3 * raised * more, 0, 1) * (1 - lid)
             out[:, INDEX["browOuterUp" + side]] = np.clip(raised * more, 0, 1)

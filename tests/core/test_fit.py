@@ -20,6 +20,7 @@ def head() -> dict[str, np.ndarray]:
     neutral = rng.normal(size=(68, 3)).astype(np.float32) * 4
     neutral[36], neutral[45] = (-UNIT / 2, 3, 0), (UNIT / 2, 3, 0)
     neutral[48], neutral[54], neutral[8] = (-2.5, -3, 0), (2.5, -3, 0), (0, -8, 0)
+    neutral[36:48, 1] = 3 + np.array([0, 0.4, 0.4, 0, -0.4, -0.4] * 2)  # lids, which nothing moves
     for upper, lower, x in ((62, 66, 0.0), (61, 67, -1.0), (63, 65, 1.0)):
         neutral[upper], neutral[lower] = (x, -3.3, 0), (x, -3.35, 0)
     arkit = np.zeros((52, 68, 3), np.float32)

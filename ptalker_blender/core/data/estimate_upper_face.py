@@ -1,61 +1,31 @@
-"""Estimate what blinks look like and when they come from the GRID fits (speaker s1, train split only).
+"""Estimate what blinks look like, when they come and what else the tracked speaker's upper face does from the GRID fits
+(speaker s1, train split only).
 
-A blink is a rise of the lids by RISE within two frames. What belongs to it is measured against the median of the frames
-just before; clips with untracked frames are left out. Also printed: how the other channels of the upper face behave,
-for whoever sets the constants of core/upper_face.py that are not estimated.
+A blink (habits.py) is measured as a closure of the opening between the lids, which the fits have from the tracked lids; what
+belongs to it, against the median of the frames just before. Clips with untracked frames are left out.
 
-usage: python -m ptalker_blender.core.data.estimate_upper_face --fits FOLDER [--out upper_face.json]
+usage: python -m ptalker_blender.core.data.estimate_upper_face --data CORPUS --fits FOLDER [--out upper_face.json]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from ..channels import INDEX
+from ..audio import load_audio
+from ..habits import AWAKE, SOON, Blinks, both, find_blinks, habits_of
+from ..stream import loudness
+from ..upper_face import lid_closure
+from .grid import load_grid
 
 DEFAULT_OUT = Path(__file__).with_name("upper_face.json")
-RISE = 0.25
 COMPLETE = 0.85  # lids count as shut; the shape is that of blinks which get there
+NOISE = 0.08  # of the opening: shut eyes read -0.12 to 0.08 of it, most often 0.02; nearer to 1 a closure cannot be told from 1
 AHEAD, BEHIND = 4, 15  # frames about the deepest one
-SOON = 0.8  # s, in which the second blink of a pair begins
-
-
-@dataclass(frozen=True)
-class Blinks:
-    """Every blink of the clips."""
-
-    clip: np.ndarray  # [n]
-    onset: np.ndarray  # [n] frame
-    deepest: np.ndarray  # [n] frame
-    depth: np.ndarray  # [n] closure there
-
-
-def both(weights: np.ndarray, name: str) -> np.ndarray:
-    """weights [..., 52] -> [...], mean of the channel's two sides."""
-    return (weights[..., INDEX[name + "Left"]] + weights[..., INDEX[name + "Right"]]) / 2
-
-
-def find(lid: np.ndarray) -> Blinks:
-    """lid [clips, T] -> its blinks."""
-    rows: list[tuple[float, ...]] = []
-    clips, last = lid.shape[0], lid.shape[1] - 1
-    for i in range(clips):
-        x, k = lid[i], 2
-        while k < last:
-            if x[k] - x[k - 2] > RISE:
-                deepest = k + int(np.argmax(x[k : k + 4]))
-                rows.append((i, k - 2, deepest, x[deepest]))
-                k = deepest + 2
-            else:
-                k += 1
-    found = np.array(rows)
-    clip, onset, deepest = found[:, :3].astype(int).T
-    return Blinks(clip, onset, deepest, found[:, 3])
 
 
 def shape(x: np.ndarray, lid: np.ndarray, blinks: Blinks) -> np.ndarray:
@@ -72,8 +42,8 @@ def shape(x: np.ndarray, lid: np.ndarray, blinks: Blinks) -> np.ndarray:
 
 def opening(course: np.ndarray, fps: float) -> tuple[float, float, float]:
     """Peak, and (half time s, power) of peak / (1 + (t / half) ** power), the nearest to the course behind its peak."""
-    peak, t = float(course[AHEAD]), np.arange(BEHIND) / fps
-    halves, powers = np.meshgrid(np.arange(0.05, 0.4, 0.002), np.arange(1.0, 4.0, 0.05), indexing="ij")
+    peak, t = float(course[AHEAD:].max()), np.arange(BEHIND) / fps
+    halves, powers = np.meshgrid(np.arange(0.05, 0.4, 0.002), np.arange(1.0, 6.0, 0.05), indexing="ij")
     curves = 1 / (1 + (t / halves[..., None]) ** powers[..., None])
     error = np.square(curves - np.clip(course[AHEAD:] / peak, 0, None)).sum(-1)
     best = np.unravel_index(error.argmin(), error.shape)
@@ -95,53 +65,46 @@ def sampled(shut: float, half: float, power: float, fps: float) -> float:
     return float(curve.max(1).mean())
 
 
-def estimate(weights: np.ndarray, fps: float) -> dict:
-    """weights [clips, T, 52] -> what upper_face.json holds."""
-    lid = both(weights, "eyeBlink")
-    blinks = find(lid)
+def estimate(weights: np.ndarray, fps: float, levels: np.ndarray | None = None) -> dict:
+    """weights [clips, T, 52], loudness [clips, T] -> what upper_face.json holds."""
+    lid = lid_closure(weights)
+    blinks = find_blinks(lid, fps)
     course = shape(lid, lid, blinks)
     _, half, power = opening(course, fps)
     shut = closing(course, fps)
-    shown = sampled(shut, half, power, fps)
+    depth = np.quantile(blinks.depth, np.linspace(0, 1, 11)) / sampled(shut, half, power, fps)
     ring = opening(shape(both(weights, "eyeSquint"), lid, blinks), fps)
-    same = np.diff(blinks.clip) == 0
-    wait = np.diff(blinks.onset)[same] / fps
-    soon = wait[wait < SOON]
-    minutes = lid.size / fps / 60
-    awake = lid < 0.15
-    horizontal = weights[..., INDEX["eyeLookOutLeft"]] - weights[..., INDEX["eyeLookInLeft"]]
-    signals = {
-        "gaze_horizontal": (horizontal + weights[..., INDEX["eyeLookInRight"]] - weights[..., INDEX["eyeLookOutRight"]]) / 2,
-        "gaze_vertical": both(weights, "eyeLookUp") - both(weights, "eyeLookDown"),
-        "brow": both(weights, "browOuterUp") - both(weights, "browDown"),
-    }
-    most = awake.mean(1) > 0.4
-    moving = {n: round(float(np.mean([x[i][awake[i]].std() for i in np.flatnonzero(most)])), 3) for n, x in signals.items()}
-    seen = ("eyeBlink", "eyeSquint", "eyeLookDown", "browOuterUp")
-    rest = {n: round(float(np.median(both(weights, n)[awake])), 3) for n in seen}
+    soon = (waits := blinks.waits(fps))[waits < SOON]
+    steady = lid < AWAKE
+    down, blink = (both(weights, name)[steady] for name in ("eyeLookDown", "eyeBlink"))
+    habits = habits_of(weights, fps, levels, opening=(half, power))
     return {
         "closing": round(shut, 3),
         "lid": [round(half, 3), round(power, 2)],
         "squint": [round(v, 3) for v in ring],
-        "look_down": round(float(shape(both(weights, "eyeLookDown"), lid, blinks)[AHEAD]), 3),
-        "depths": np.minimum(np.quantile(blinks.depth, np.linspace(0, 1, 11)) / shown, 1).round(3).tolist(),
+        "follow_look": round(float(blink @ down / max(down @ down, 1e-9)), 2),
+        "depths": np.where(depth > 1 - NOISE, 1.0, depth).round(3).tolist(),
         "again_after": [round(float(np.median(soon)), 3), round(float(np.log(soon).std()), 2)],
-        "seen": {
-            "blinks": len(blinks.clip), "blinks_per_minute": round(len(blinks.clip) / minutes, 1),
-            "pairs_share": round(len(soon) / len(blinks.clip), 2),
-            "open_eye": rest, "moving": moving,
-        },
-    }  # fmt: skip
+        "habits": {k: round(v, 3) for k, v in asdict(habits).items()},
+        "seen": {"blinks": len(blinks.clip), "minutes": round(lid.size / fps / 60, 1)},
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Estimate the upper face's constants from the GRID fits.")
+    parser.add_argument("--data", type=Path, required=True, help="corpus folder (grid_s1)")
     parser.add_argument("--fits", type=Path, required=True, help="folder of data.fit")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
     args = parser.parse_args()
     with np.load(args.fits / "grid_s1.npz") as z:
         chosen = (z["split"] == "train") & z["ok"].all(1)
-        found = estimate(z["weights"][chosen].astype(np.float32), float(z["fps"]))
+        ids, weights, fps = z["ids"][chosen], z["weights"][chosen].astype(np.float32), float(z["fps"])
+    sound = {c.id: c.audio for c in load_grid(args.data / "grid_s1", {"train"}).clips}
+    times, levels = np.arange(weights.shape[1]) / fps, []
+    for clip in ids:
+        audio = load_audio(sound[str(clip)])
+        levels.append(loudness(audio, 0, len(audio), times))
+    found = estimate(weights, fps, np.stack(levels))
     args.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     print(json.dumps(found, indent=1))
 

@@ -6,8 +6,8 @@ For every clip the weights x [T, 52] in 0..1 minimise
 
 with A the channels' effect on the rows (landmark coordinates; differences that must be right: inner-lip gap, mouth
 width, jaw drop), d the tracked displacement from the speaker's own closed-mouth rest, p MediaPipe's scores.
-All rows are centimetres on the ICT head (tracked unit = outer-eye-corner distance). Solved by accelerated projected
-gradient (Beck & Teboulle 2009, FISTA, with O'Donoghue & Candes' restart) over all clips at once.
+All rows are centimetres on the ICT head (tracked unit = outer-eye-corner distance). Solved over all clips at once
+(descent.py). The eyes' channels, which move nothing else, are fitted to the lids afterwards (eyes.py).
 
 usage: python -m ptalker_blender.core.data.fit --data CORPUS --out FOLDER
 """
@@ -23,6 +23,8 @@ import numpy as np
 import torch
 
 from ..channels import CHANNELS, INDEX, MIRROR
+from .descent import descend
+from .eyes import fit_eyes
 from .grid import Tracks, load_grid
 from .rig_rows import GAP_PAIRS, Rows, channel_settings, ict_rows, tracked_rows
 
@@ -88,26 +90,19 @@ def solve(
     touching = CONTACT * mask * f(closed)[..., None]
     close, jaw, crossing = INDEX["mouthClose"], INDEX["jawOpen"], 5.0
     bound = torch.linalg.eigvalsh(data + always)[-1] + 4 * smooth.max() + 2 * crossing + CONTACT * depth.square().sum()
-    x = torch.minimum(f(prior) * 0.5, upper)
-    y, momentum = x.clone(), 1.0
-    for _ in range(iterations):
-        gradient = mask * (y @ data) + y @ always - pull + touching * (y @ depth)[..., None] * depth
+
+    def gradient(y: torch.Tensor) -> torch.Tensor:
+        out = mask * (y @ data) + y @ always - pull + touching * (y @ depth)[..., None] * depth
         difference = smooth * (y[:, 1:] - y[:, :-1])
-        gradient[:, 1:] += difference
-        gradient[:, :-1] -= difference
+        out[:, 1:] += difference
+        out[:, :-1] -= difference
         excess = crossing * (y[..., close] - MOUTH_CLOSE_LIMIT * y[..., jaw]).clamp(min=0)
-        gradient[..., close] += excess
-        gradient[..., jaw] -= MOUTH_CLOSE_LIMIT * excess
-        new = torch.minimum((y - gradient / bound).clamp(min=0), upper)
-        step = new - x
-        if ((y - new) * step).sum() > 0:  # momentum points uphill: restart
-            momentum = 1.0
-        following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
-        y = new + (momentum - 1) / following * step
-        x, momentum = new, following
-        if step.abs().max() < tolerance / 10:
-            break
-    return x.numpy()
+        out[..., close] += excess
+        out[..., jaw] -= MOUTH_CLOSE_LIMIT * excess
+        return out
+
+    start = torch.minimum(f(prior) * 0.5, upper)
+    return descend(gradient, bound, start, upper, iterations, tolerance / 10).numpy()
 
 
 def seal(weights: np.ndarray, rows: Rows, targets: np.ndarray, closed: np.ndarray) -> np.ndarray:
@@ -132,6 +127,8 @@ def fit_tracks(tracks: Tracks, head: dict[str, np.ndarray], iterations: int = 40
     measured = tracked_rows(tracks, head, rows)
     weights = solve(rows, measured.targets, tracks.ok, measured.prior, measured.closed, iterations)
     weights = seal(weights, rows, measured.targets, measured.closed * tracks.ok)
+    speakers = [c.speaker for c in tracks.clips]
+    weights = fit_eyes(weights, measured.points, measured.prior, tracks.ok, speakers, head)
     error = weights @ rows.effect.T.astype(np.float32) - measured.targets
     residual = np.sqrt((error**2 * rows.weight).sum(-1) / rows.weight.sum())
     return Fit(weights, tracks.ok, measured.gap, measured.width, measured.jaw, residual)

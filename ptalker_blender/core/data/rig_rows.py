@@ -44,6 +44,7 @@ class Measured:
     """Tracked clips in terms of rows; signals as in fit.Fit."""
 
     targets: np.ndarray  # [clips, T, R] cm
+    points: np.ndarray  # [clips, T, 68, 3] as tracked, units
     prior: np.ndarray  # [clips, T, 52]
     gap: np.ndarray
     width: np.ndarray
@@ -81,7 +82,7 @@ def channel_settings() -> Settings:
     n = len(CHANNELS)
     prior, linear, smooth, upper = np.full(n, 0.02), np.full(n, 0.05), np.full(n, 1.0), np.ones(n)
     for i, name in enumerate(CHANNELS):
-        if name.startswith("eye"):  # no landmark row moves these: the score is all there is
+        if name.startswith("eye"):  # no row moves these: a first guess for eyes.py, which fits them to the lids
             prior[i], linear[i], smooth[i] = 5.0, 0.0, 0.2
         if name.startswith("brow"):
             prior[i], linear[i], smooth[i] = 0.5, 0.01, 2.0
@@ -135,7 +136,7 @@ def tracked_rows(tracks: Tracks, head: dict[str, np.ndarray], rows: Rows) -> Mea
     unit = float(np.linalg.norm(corners[1] - corners[0]))
     seen = np.isin(head["mediapipe68"], tracks.index)
     points = tracks.points(np.where(seen, head["mediapipe68"], tracks.index[0]))
-    used = np.unique(rows.landmark[rows.landmark >= 0])
+    used = np.union1d(rows.landmark[rows.landmark >= 0], range(36, 48))
     if not seen[used].all():
         raise ValueError(f"landmarks {used[~seen[used]].tolist()} of the 68 are not in the tracks")
     distance = lambda a, b: np.linalg.norm(points[:, :, a] - points[:, :, b], axis=-1)  # noqa: E731
@@ -159,4 +160,4 @@ def tracked_rows(tracks: Tracks, head: dict[str, np.ndarray], rows: Rows) -> Mea
             jaw[i] += here[8, 1]
     prior[..., LOWER_FACE] = np.where(tracks.ok[..., None], prior[..., LOWER_FACE], 0.0)
     closed = np.exp(-((np.nan_to_num(gap, nan=1.0).clip(min=0) / (2.5 * CLOSED_GAP)) ** 2))
-    return Measured(targets, prior, gap, width, jaw, closed)
+    return Measured(targets, points, prior, gap, width, jaw, closed)
