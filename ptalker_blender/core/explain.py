@@ -84,5 +84,5 @@ def _against(model: PTalker, style: Style, clip: Clip, cancelled: Callable[[], b
 def explain_tuning(tuned: Tuned, out: Path) -> None:
     """The lip gap of what was held out: the reference, before, after."""
     lines = {k: 10 * v.numpy()[: int(SHOWN * FPS)] for k, v in tuned.curves.items()}
-    title = f"Held out: {tuned.before_mm:.2f} mm before, {tuned.after_mm:.2f} mm after"
+    title = f"Held out: vertices {tuned.before_mm:.2f} mm off before, {tuned.after_mm:.2f} after; lip opening"
     save(out, [curves(title, lines, FPS, "mm")])

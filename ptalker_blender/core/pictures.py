@@ -62,7 +62,7 @@ def curves(title: str, lines: Mapping[str, np.ndarray], fps: float, unit: str, w
         x = box[0] + np.arange(len(y)) / fps / max(seconds, 1e-6) * (box[2] - box[0])
         return np.stack([x, box[3] - (y - low) / (high - low) * (box[3] - box[1])], 1)
 
-    panel.text((12, 16), title)
+    panel.text((12, 16), f"{title}, {unit}")
     for value in np.linspace(low, high, 4):
         y = float(place(np.array([value]))[0, 1])
         panel.line(np.array([[box[0], y], [box[2], y]]), FAINT, 0.6)
@@ -78,7 +78,6 @@ def curves(title: str, lines: Mapping[str, np.ndarray], fps: float, unit: str, w
             panel.line(place(y), colour, 2.2 if i == 0 else 1.4)
         panel.text((at, 16), name, colour, "rm")
         at -= panel.size(name) + 16
-    panel.text((at - 4, 16), unit, FAINT, "rm")
     return panel
 
 
@@ -91,14 +90,14 @@ def points(title: str, groups: Mapping[str, Mapping[str, np.ndarray]], width: in
     scale = float((room / np.maximum(np.ptp(every, axis=0), 1e-6)).min())
     origin = np.array([width / 2 - 30, height / 2 + 10])
     panel.text((12, 16), title)
-    taken: list[tuple[float, float, float, float]] = []
+    spots = {kind: {k: origin + (p - middle) * np.array([1, -1]) * scale for k, p in g.items()} for kind, g in groups.items()}
+    taken = [(x - 5, y - 5, x + 5, y + 5) for group in spots.values() for x, y in group.values()]
     at = width - 14.0
-    for i, (kind, group) in reversed(list(enumerate(groups.items()))):
+    for i, (kind, group) in reversed(list(enumerate(spots.items()))):
         colour = COLOURS[i % len(COLOURS)]
         panel.text((at, 16), kind, colour, "rm")
         at -= panel.size(kind) + 16
-        for name, p in group.items():
-            spot = origin + (p - middle) * np.array([1, -1]) * scale
+        for name, spot in group.items():
             panel.dot(spot, 5 if i else 4, colour)
             _label(panel, spot, name, colour, taken)
     return panel
