@@ -28,7 +28,7 @@ from ptalker_blender.core.runtime import PTalker
 from ptalker_blender.core.speech import RATE
 from ptalker_blender.core.stream import Stream, loudness
 from ptalker_blender.core.styles import resolve
-from ptalker_blender.core.upper_face import upper_face
+from ptalker_blender.core.upper_face import Habits, upper_face
 
 DEMO = Path(__file__).resolve().parents[1] / "demo" / "speech" / "demo.ogg"
 COMPARED = 60  # s: the longest clip that is also done in one pass
@@ -107,7 +107,7 @@ def one_pass(model: PTalker, audio: np.ndarray, fps: float) -> np.ndarray:
     times = np.arange(round(len(audio) / SAMPLE_RATE * fps)) / fps
     heard, style = torch.from_numpy(features)[None], resolve(None, 1.0, model.network.styles)[None]
     z = model.network(heard, torch.arange(len(features)) / RATE, style, torch.from_numpy(times).float())
-    face = upper_face(times, loudness(audio, 0, len(audio), times), 0)
+    face = upper_face(times, loudness(audio, 0, len(audio), times), 0, Habits.tracked())
     return np.clip(model.network.finish(z[0]).numpy() + face, 0, 1)
 
 

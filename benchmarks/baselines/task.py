@@ -24,7 +24,7 @@ from ptalker_blender.core.model.ptalker import PTalker
 from ptalker_blender.core.speech import RATE, WINDOW
 from ptalker_blender.core.train.motion import MotionTask
 from ptalker_blender.core.train.settings import RunSettings
-from ptalker_blender.core.upper_face import upper_face
+from ptalker_blender.core.upper_face import Habits, upper_face
 
 from . import published
 from .bench import FPS, REAL, TAUGHT, Animate
@@ -53,7 +53,8 @@ class OurTask(MotionTask):
         def run(features: Tensor, times: Tensor, who: str) -> Tensor:
             style = net.styles["natural" if who == REAL else "teacher"].expand(len(features), -1)
             z = net.finish(net(features, torch.arange(WINDOW) / RATE, style, times))
-            upper = np.stack([upper_face(times.numpy(), None, seed) for seed in range(len(features))])
+            habits = Habits.tracked() if who == REAL else None
+            upper = np.stack([upper_face(times.numpy(), None, seed, habits) for seed in range(len(features))])
             return z + torch.from_numpy(upper)
 
         return run

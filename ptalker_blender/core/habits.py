@@ -7,7 +7,7 @@ usual one counts for. For blinks, which are counted, that is the Gamma-Poisson a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import exp, log
 
 import numpy as np
@@ -96,12 +96,7 @@ def habits_of(
     found = (
         _blinking(lid, fps, opening, usual) | _looks(clips, open_eyes, fps, usual) | _brows(clips, open_eyes, fps, levels, usual)
     )
-    limits = {
-        "blink_rate": (0.0, 90.0), "blink_pairs": (0.0, 0.8), "blink_duration": (0.5, 2.5), "gaze": (0.0, 3.0),
-        "brow_rest": (-1.0, 1.0), "brow_emphasis": (0.0, 1.0), "brow_drift": (0.0, 0.3), "squint": (0.0, 1.0),
-        "asymmetry": (-0.8, 0.8),
-    }  # fmt: skip
-    return Habits(**{f.name: float(np.clip(found[f.name], *limits[f.name])) for f in fields(Habits)})
+    return Habits.of(found)
 
 
 def _blinking(lid: np.ndarray, fps: float, opening: tuple[float, float], usual: Habits) -> dict[str, float]:

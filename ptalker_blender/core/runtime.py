@@ -12,6 +12,7 @@ import torch
 
 from . import SAMPLE_RATE, __version__
 from .channels import CHANNELS
+from .device import pick_device
 from .errors import Cancelled, PTalkerError
 from .gains import EVEN, Gains
 from .mesh.rig import Rigger
@@ -19,23 +20,12 @@ from .model.ptalker import PTalker as Network
 from .speech import BATCH, CORE, HOP, SpeechEncoder
 from .stream import Stream
 from .styles import StyleLike, fingerprint
+from .upper_face import Habits
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
 Progress = Callable[[str, float], None]
 Cancel = Callable[[], bool]
-
-
-def pick_device(name: str) -> torch.device:
-    """ "auto" prefers CUDA, then Apple's MPS, then the CPU. Raises PTalkerError("device_missing" | "bad_value")."""
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device("cuda" if available["cuda"] else "mps" if available["mps"] else "cpu")
-    if name not in available:
-        raise PTalkerError("bad_value", f"There is no device '{name}'.", "Use auto, cpu, cuda or mps.")
-    if not available[name]:
-        raise PTalkerError("device_missing", f"This computer has no usable '{name}' device.", "Use auto or cpu.")
-    return torch.device(name)
 
 
 def check_sums(folder: Path) -> None:
@@ -84,20 +74,21 @@ class PTalker:
         strength: float = 1.0,
         seed: int = 0,
         gains: Gains = EVEN,
+        habits: Habits | None = None,
         progress: Progress | None = None,
         cancelled: Cancel | None = None,
     ) -> np.ndarray:
         """audio [n] float32 16 kHz mono -> weights [T, K] float32, 0..1; T = round(n / 16000 * fps), frame i at i / fps.
 
         Sound of any length may come as blocks [m], with ``samples`` = n told beforehand; memory then grows with the
-        weights only. ``style``: a name, a file, a Style, or several of them with their shares (core/styles.py). Raises
-        Cancelled soon after ``cancelled()`` turns true; PTalkerError for an unknown style, a bad frame rate or gain, or
-        samples that are not finite.
+        weights only. ``style``: a name, a file, a Style, or several of them with their shares (core/styles.py).
+        ``habits``: of the upper face, else the style's. Raises Cancelled soon after ``cancelled()`` turns true;
+        PTalkerError for an unknown style, a bad frame rate or gain, or samples that are not finite.
         """
         blocks, total = ([audio], len(audio)) if isinstance(audio, np.ndarray) else (audio, samples)
         if total is None:
             raise ValueError("blocks of sound need the number of samples")
-        stream = Stream(self, fps, style=style, strength=strength, seed=seed, gains=gains)
+        stream = Stream(self, fps, style=style, strength=strength, seed=seed, gains=gains, habits=habits)
         report = progress or (lambda stage, fraction: None)
         weights = np.empty((round(total / SAMPLE_RATE * fps), len(CHANNELS)), np.float32)
         size = CORE * HOP * (1 if self.device.type == "cpu" else BATCH)  # a processor gains nothing from batches

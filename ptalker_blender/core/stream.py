@@ -41,8 +41,9 @@ class Stream:
 
     def __init__(
         self, model: PTalker, fps: float, *, style: StyleLike = None, strength: float = 1.0, seed: int = 0,
-        gains: Gains = EVEN,
+        gains: Gains = EVEN, habits: Habits | None = None,
     ) -> None:  # fmt: skip
+        """``habits`` of the upper face: else those that the style carries, else the tracked speaker's."""
         if not (0 < fps <= 1000):
             fix = "Use a frame rate from 1 to 240."
             raise PTalkerError("bad_value", f"{fps} frames a second is not possible.", fix)
@@ -53,7 +54,7 @@ class Stream:
         self.gains = gains.checked()
         self.halo = float(model.network.decoder.halo)  # s each way that a frame is influenced from
         self.mean = model.network.audio.REACH  # features each way that content takes its mean over
-        self.face = UpperFace(seed, Habits().gained(gains.upper_face, gains.blink))
+        self.face = UpperFace(seed, (habits or chosen.habits or Habits.tracked()).gained(gains.upper_face, gains.blink))
         self.received = 0  # samples
         self.frames: int | None = None  # of the whole clip, known at its end
         self.done = 0  # frames given out

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .errors import PTalkerError
 from .npz import check_writable, replacing
+from .upper_face import Habits
 
 if TYPE_CHECKING:
     from .model.ptalker import PTalker as Network
@@ -41,13 +42,15 @@ class Style:
     confidence: float = 1.0  # 0..1, core/reference.py
     model: str = ""  # fingerprint of the model that made it; "" where nobody knows
     adapter: dict[str, Tensor] = field(default_factory=dict)
+    habits: Habits | None = None  # of the upper face; None where nobody knows
 
-    def about(self) -> dict[str, str | float]:
+    def about(self) -> dict[str, str | float | dict[str, float]]:
         """All but the tensors; plain JSON types."""
+        habits: dict[str, dict[str, float]] = {"habits": asdict(self.habits)} if self.habits else {}
         return {
             "name": self.name, "made_from": self.made_from, "seconds": round(float(self.seconds), 3),
             "confidence": round(float(self.confidence), 4), "model": self.model,
-        }  # fmt: skip
+        } | habits  # fmt: skip
 
 
 Share = tuple["str | Path | Style", float]  # a style and how much of it
@@ -92,6 +95,7 @@ def load_style(path: Path) -> Style:
             vector, str(meta.get("name", "")), str(about.get("made_from", "")), float(about.get("seconds", 0.0)),
             float(about.get("confidence", 1.0)), str(about.get("model", "")),
             {k.removeprefix("adapter."): v for k, v in tensors.items() if k.startswith("adapter.")},
+            Habits.of(about["habits"]) if "habits" in about else None,
         )  # fmt: skip
     except (OSError, KeyError, ValueError, TypeError, AttributeError, SafetensorError) as error:
         raise PTalkerError(
@@ -126,7 +130,8 @@ def choose(style: StyleLike, strength: float, built_in: Mapping[str, Tensor], mo
 
     The vector is neutral + strength * sum_i share_i (style_i - neutral): 0 is neutral, 1 the style, above 1 exaggerates it;
     shares that add up to less than 1 leave the rest neutral. An adapter acts as far as its style does, but never more than
-    once and never backwards: what fine-tuning has learned is not to be exaggerated.
+    once and never backwards: what fine-tuning has learned is not to be exaggerated. Habits are mixed as adapters are; of the
+    tracked speaker's is what no style brings.
     Raises PTalkerError("style_unknown" | "style_unreadable" | "style_mismatch" | "bad_value").
     """
     if not LEAST <= strength <= MOST:
@@ -137,6 +142,7 @@ def choose(style: StyleLike, strength: float, built_in: Mapping[str, Tensor], mo
         shares = [(style, 1.0)] if isinstance(style, str | Path | Style) else style
     neutral = built_in[NEUTRAL]
     vector, adapter, names = neutral.clone(), {}, []
+    habits: list[tuple[Habits, float]] = []
     for i, (each, share) in enumerate(shares):
         if not LEAST <= share <= MOST:
             raise PTalkerError("bad_value", f"A style's share of {share} is out of range.", "Use 0 to 1.")
@@ -146,7 +152,10 @@ def choose(style: StyleLike, strength: float, built_in: Mapping[str, Tensor], mo
         names.append(found.name)
         if (acts := min(max(amount, 0.0), 1.0)) > 0:
             adapter |= {f"{i}:{k}": v * acts if k.endswith(".b") else v for k, v in found.adapter.items()}
-    return Style(vector, " + ".join(names) or NEUTRAL, "blend" if len(shares) > 1 else "", model=model, adapter=adapter)
+            habits += [(found.habits, acts)] if found.habits else []
+    mixed = Habits.tracked().mixed(habits) if habits else None
+    made_from = "blend" if len(shares) > 1 else ""
+    return Style(vector, " + ".join(names) or NEUTRAL, made_from, model=model, adapter=adapter, habits=mixed)
 
 
 def resolve(style: StyleLike, strength: float, built_in: Mapping[str, Tensor]) -> Tensor:

@@ -12,8 +12,9 @@ early in a sentence: a clock that the level hurries made blinks depend on the fr
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from math import exp, inf
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import exp, inf, isfinite
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,11 @@ GAZE_SIZE = np.array([0.08, 0.07])  # standard deviation of horizontal, vertical
 DRIFT_KNOT = 1.3  # s between the knots of the brows' slow drift
 FAST, SLOW = 0.18, 1.5  # s, time constants of the level's short and long mean
 FOLLOW = 0.35  # s, how fast the brows follow: a phrase, not a syllable
+LIMITS = {
+    "blink_rate": (0.0, 90.0), "blink_pairs": (0.0, 0.8), "blink_duration": (0.5, 2.5), "gaze": (0.0, 3.0),
+    "brow_rest": (-1.0, 1.0), "brow_emphasis": (0.0, 1.0), "brow_drift": (0.0, 0.3), "squint": (0.0, 1.0),
+    "asymmetry": (-0.8, 0.8),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,22 @@ class Habits:
     def tracked(cls) -> Habits:
         """Those of the tracked speaker (GRID s1), who blinks twice as often as people do in conversation, often in pairs."""
         return cls(**ESTIMATED["habits"])
+
+    @classmethod
+    def of(cls, values: Mapping[str, float]) -> Habits:
+        """By name, as from a file, held within LIMITS; what is not named is usual, other names are left alone.
+
+        Raises ValueError, TypeError for what is no finite number.
+        """
+        given = {k: float(values[k]) for k in LIMITS if k in values}
+        if not all(isfinite(v) for v in given.values()):
+            raise ValueError("habits")
+        return cls(**{k: min(max(v, LIMITS[k][0]), LIMITS[k][1]) for k, v in given.items()})
+
+    def mixed(self, others: Sequence[tuple[Habits, float]]) -> Habits:
+        """self + sum_i share_i (other_i - self), within LIMITS."""
+        own = asdict(self)
+        return Habits.of({k: v + sum(share * (getattr(o, k) - v) for o, share in others) for k, v in own.items()})
 
     def gained(self, movement: float, blinks: float) -> Habits:
         """Brows, gaze and squint move ``movement`` times as far, blinks come ``blinks`` times as often; 0 is none."""

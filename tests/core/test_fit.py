@@ -38,7 +38,7 @@ def tracks_of(weights: np.ndarray, head: dict[str, np.ndarray], noise: float = 0
     points = head["neutral"] + np.tensordot(weights, head["arkit"], 1)
     points = points / UNIT + np.random.default_rng(1).normal(size=points.shape) * noise
     n, frames = weights.shape[:2]
-    clip = Clip("a", "train", "x", "f", "", [], [("a", 1.3, 2.0), ("b", 2.0, frames / 25 - 0.1)], Path())
+    clip = Clip("a", "train", "x", "f", "", [], [("a", 1.3, 2.0), ("b", 2.0, frames / 25 - 0.1)], Path(), "", 0)
     scores = np.zeros((n, frames, 52), np.float32)
     return Tracks([clip] * n, 25.0, np.arange(68), points.astype(np.float32), scores, np.ones((n, frames), bool))
 

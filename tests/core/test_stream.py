@@ -10,13 +10,13 @@ import torch
 
 from ptalker_blender.core import SAMPLE_RATE
 from ptalker_blender.core.audio import load_audio
-from ptalker_blender.core.channels import CHANNELS
+from ptalker_blender.core.channels import CHANNELS, INDEX, LOWER_FACE
 from ptalker_blender.core.errors import PTalkerError
 from ptalker_blender.core.runtime import PTalker, regroup
 from ptalker_blender.core.speech import RATE
 from ptalker_blender.core.stream import Stream, loudness
-from ptalker_blender.core.styles import resolve
-from ptalker_blender.core.upper_face import UpperFace, upper_face
+from ptalker_blender.core.styles import Style, resolve
+from ptalker_blender.core.upper_face import Habits, UpperFace, upper_face
 
 DEMO = Path(__file__).resolve().parents[2] / "demo" / "speech" / "demo.ogg"
 
@@ -43,7 +43,7 @@ def whole_clip(model: PTalker, audio: np.ndarray, fps: float, seed: int = 0) -> 
     at = torch.arange(len(features)) / RATE
     style = resolve(None, 1.0, model.network.styles)[None]
     z = model.network(torch.from_numpy(features)[None], at, style, torch.from_numpy(times).float())
-    face = upper_face(times, loudness(audio, 0, len(audio), times), seed)
+    face = upper_face(times, loudness(audio, 0, len(audio), times), seed, Habits.tracked())
     return np.clip(model.network.finish(z[0]).numpy() + face, 0, 1)
 
 
@@ -163,6 +163,17 @@ def test_upper_face_in_pieces() -> None:
         parts.append(face.next(times[at:end], level[at:end]))
         at = end
     assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_the_upper_face_has_the_styles_habits(model: PTalker, speech: np.ndarray) -> None:
+    staring = Habits(blink_rate=0.0, gaze=0.0)
+    neutral = resolve(None, 1.0, model.network.styles)
+    blink, usual = INDEX["eyeBlinkLeft"], model.generate(speech, 25.0, seed=1)
+    carried = model.generate(speech, 25.0, seed=1, style=Style(neutral, "staring", habits=staring))
+    assert usual[:, blink].max() > 0.5 and carried[:, blink].max() < 0.05
+    assert np.array_equal(carried[:, LOWER_FACE], usual[:, LOWER_FACE])
+    asked = model.generate(speech, 25.0, seed=1, habits=staring)
+    assert np.array_equal(asked, carried)
 
 
 def test_brows_do_not_depend_on_how_loud_the_recording_is(speech: np.ndarray) -> None:

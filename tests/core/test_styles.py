@@ -12,6 +12,7 @@ from style_clips import model
 from ptalker_blender.core.adapters import adapted, adapter_of, linear_layers, merged
 from ptalker_blender.core.errors import PTalkerError
 from ptalker_blender.core.styles import Style, choose, find, fingerprint, load_style, read_shares, resolve, save_style
+from ptalker_blender.core.upper_face import Habits
 
 BUILT_IN = {"neutral": torch.zeros(4), "clear": torch.tensor([1.0, 0, 0, 0]), "warm": torch.tensor([0, 2.0, 0, 0])}
 ADAPTER = {"layer.a": torch.ones(2, 3), "layer.b": torch.full((5, 2), 0.5)}
@@ -136,3 +137,26 @@ def test_an_adapter_of_another_decoder_is_refused(key: str) -> None:
     with pytest.raises(PTalkerError) as error:
         merged(model().network.decoder, adapter)
     assert code(error) == "style_mismatch"
+
+
+def test_habits_come_with_the_style(tmp_path: Path) -> None:
+    calm = Habits(blink_rate=10.0, gaze=0.3)
+    save_style(tmp_path / "a", Style(torch.ones(4), "a", habits=calm))
+    assert load_style(tmp_path / "a").habits == calm
+    whole = choose(tmp_path / "a", 1.0, BUILT_IN).habits
+    assert whole is not None and vars(whole) == pytest.approx(vars(calm))
+    half = choose([(tmp_path / "a", 0.5), ("clear", 0.5)], 1.0, BUILT_IN).habits
+    assert half is not None and half.blink_rate == pytest.approx((10.0 + Habits.tracked().blink_rate) / 2)
+    assert choose("clear", 1.0, BUILT_IN).habits is None and choose(tmp_path / "a", 0.0, BUILT_IN).habits is None
+
+
+@pytest.mark.parametrize("habits", ['{"gaze": NaN}', '{"gaze": "far"}', "[]", "3"])
+def test_habits_that_are_none(tmp_path: Path, habits: str) -> None:
+    about = f'{{"habits": {habits}}}'
+    save_file({"style": torch.ones(4)}, tmp_path / "a", {"ptalker_style": "2", "name": "a", "about": about})
+    if habits == "[]":  # names nothing
+        assert load_style(tmp_path / "a").habits == Habits()
+        return
+    with pytest.raises(PTalkerError) as error:
+        load_style(tmp_path / "a")
+    assert code(error) == "style_unreadable"

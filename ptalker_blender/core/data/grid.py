@@ -30,6 +30,8 @@ class Clip:
     words: Phones
     phones: Phones
     audio: Path
+    shard: str  # file in the folder
+    row: int  # of its arrays
 
 
 @dataclass(frozen=True)
@@ -63,22 +65,31 @@ def _to_channels(scores: np.ndarray, names: list[str]) -> np.ndarray:
     return out
 
 
+def read_grid(folder: Path, splits: Collection[str] | None = None) -> list[Clip]:
+    """What clips.jsonl says of the clips whose split is in `splits` (all splits if None), in its order."""
+    clips = []
+    for line in (folder / "clips.jsonl").read_text(encoding="utf-8").splitlines():
+        if not line:
+            continue
+        c = json.loads(line)
+        if splits is None or c["split"] in splits:
+            words, phones = ([(str(n), float(a), float(b)) for n, a, b in c[k]] for k in ("words", "phones"))
+            who, audio = (c["id"], c["split"], c["speaker"], c["sex"], c["text"]), folder / c["audio"]
+            clips.append(Clip(*who, words, phones, audio, c["shard"], int(c["row"])))
+    return clips
+
+
 def load_grid(folder: Path, splits: Collection[str] | None = None) -> Tracks:
-    """Read all clips of `folder` whose split is in `splits` (all splits if None)."""
-    lines = [json.loads(line) for line in (folder / "clips.jsonl").read_text(encoding="utf-8").splitlines() if line]
-    lines = [c for c in lines if splits is None or c["split"] in splits]
-    landmarks, scores, ok, clips = [], [], [], []
+    """Read all clips of `folder` whose split is in `splits` (all splits if None), ordered by shard."""
+    lines, landmarks, scores, ok, clips = read_grid(folder, splits), [], [], [], []
     index, fps = np.zeros(0, np.int64), 0.0
-    for shard in sorted({c["shard"] for c in lines}):
-        mine = [c for c in lines if c["shard"] == shard]
-        rows = [c["row"] for c in mine]
+    for shard in sorted({c.shard for c in lines}):
+        mine = [c for c in lines if c.shard == shard]
+        rows = [c.row for c in mine]
         with np.load(folder / shard) as z:
             index, fps = z["index"], float(z["fps"])
             landmarks.append(z["landmarks"][rows])
             scores.append(_to_channels(z["blendshapes"][rows].astype(np.float32), z["blendshape_names"].tolist()))
             ok.append(z["ok"][rows])
-        for c in mine:
-            spans = {k: [(str(n), float(a), float(b)) for n, a, b in c[k]] for k in ("words", "phones")}
-            words, phones, audio = spans["words"], spans["phones"], folder / c["audio"]
-            clips.append(Clip(c["id"], c["split"], c["speaker"], c["sex"], c["text"], words, phones, audio))
+        clips += mine
     return Tracks(clips, fps, index, np.concatenate(landmarks), np.concatenate(scores), np.concatenate(ok))

@@ -17,6 +17,7 @@ import torch
 from .. import SAMPLE_RATE
 from ..speech import HOP, WINDOW, SpeechEncoder
 from .augment import degrade, noise, other_voice, speed, stretch
+from .grid import read_grid
 
 SECONDS = WINDOW * HOP / SAMPLE_RATE
 
@@ -82,10 +83,9 @@ def read_clips(data: Path) -> list[Clip]:
     """All clips of grid_s1, grid_dev, speech and of every synthetic_* folder (same layout as speech), in a fixed order."""
     clips = []
     for folder in ("grid_s1", "grid_dev"):
-        for line in (data / folder / "clips.jsonl").read_text("utf-8").splitlines():
-            c = json.loads(line)
-            path, shard = f"{folder}/{c['audio']}", f"{folder}/{c['shard']}"
-            clips.append(Clip("grid", c["speaker"], path, c["split"], c["phones"], c["row"], shard, c["text"]))
+        for c in read_grid(data / folder):
+            path = c.audio.relative_to(data).as_posix()
+            clips.append(Clip("grid", c.speaker, path, c.split, c.phones, c.row, f"{folder}/{c.shard}", c.text))
     for manifest in (data / "speech" / "manifest.jsonl", *sorted(data.glob("synthetic_*/manifest.jsonl"))):
         for line in manifest.read_text("utf-8").splitlines():
             c = json.loads(line)

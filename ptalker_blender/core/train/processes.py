@@ -15,23 +15,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ..errors import PTalkerError
+from ..device import pick_device
 
 PATIENCE = timedelta(hours=2)  # others wait that long for the first process, which validates
-
-
-def pick_device(name: str, index: int = 0) -> torch.device:
-    """The device called ``name``; "auto" is CUDA's number ``index`` where there is one, else the CPU.
-
-    Raises PTalkerError device_missing.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":
-        if not torch.cuda.is_available():
-            raise PTalkerError("device_missing", "There is no CUDA device here.", 'Set loop.device = "auto".')
-        return torch.device("cuda", index % torch.cuda.device_count())
-    return torch.device(name)
 
 
 class Processes:
@@ -41,6 +27,8 @@ class Processes:
         self.rank, self.world = (int(os.environ.get(k, v)) for k, v in (("RANK", "0"), ("WORLD_SIZE", "1")))
         local = int(os.environ.get("LOCAL_RANK", "0"))
         self.device = pick_device(device, local)
+        if self.world > 1 and self.device.type == "mps":
+            self.device = pick_device("cpu")  # there is one, and gloo cannot send what is on it
         self.started = False
         if self.world > 1 and not dist.is_initialized():
             own = self.device.type == "cuda" and torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
