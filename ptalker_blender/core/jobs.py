@@ -11,6 +11,7 @@ import numpy as np
 from . import SAMPLE_RATE
 from .channels import CHANNELS
 from .errors import Cancelled, PTalkerError
+from .follow_job import rig_parts
 from .gains import Gains
 from .mesh.io import read_head
 from .npz import Frames, check_writable, write_npz
@@ -168,10 +169,18 @@ def _silence(count: int) -> Iterator[np.ndarray]:
 
 
 def rig(job: Rig, load: LoadModel, reporter: Reporter) -> Result:
-    """Do ``job`` and write ``job.out``: names [K], basis [K, V, 3] float32 in the mesh's own units and frame."""
+    """Do ``job`` and write ``job.out``: names [K], basis [K, V, 3] float32 in the mesh's own units and frame.
+
+    The mesh may be a head with parts that follow it (follow_job.py).
+    """
     check_writable(Path(job.out))
     vertices, faces = read_head(job.mesh)
-    basis = load().rig(vertices, faces, progress=_part(reporter, 0.0, 0.95), cancelled=reporter.cancelled)
+    model = load()
+
+    def rig_mesh(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+        return model.rig(vertices, faces, progress=_part(reporter, 0.0, 0.95), cancelled=reporter.cancelled)
+
+    basis = rig_parts(job.mesh, vertices, faces, rig_mesh)
     _write(job.out, {"names": np.array(CHANNELS), "basis": basis.astype(np.float32, copy=False)}, None, reporter)
     return Result(job.id, job.out)
 
