@@ -8,10 +8,14 @@ import atexit
 import bpy
 
 from . import cli_command, engine, properties
+from .operators import bake as op_bake
 from .operators import cancel as op_cancel
+from .operators import create_keys as op_create_keys
 from .operators import engine as op_engine
 from .operators import generate as op_generate
 from .operators import install as op_install
+from .operators import mapping as op_mapping
+from .panels import mapping as panel_mapping
 from .panels import sequencer as panel_sequencer
 from .panels import sidebar as panel_sidebar
 from .preferences import PTalkerPreferences
@@ -23,12 +27,21 @@ CLASSES: tuple[type, ...] = (
     properties.PTalkerStatus,
     PTalkerPreferences,
     op_generate.PTALKER_OT_generate,
+    op_create_keys.PTALKER_OT_create_keys,
+    op_bake.PTALKER_OT_bake_keys,
+    op_mapping.PTALKER_OT_map_again,
+    op_mapping.PTALKER_OT_mapping_add,
+    op_mapping.PTALKER_OT_mapping_remove,
+    op_mapping.PTALKER_OT_mapping_save,
+    op_mapping.PTALKER_OT_mapping_load,
     op_cancel.PTALKER_OT_cancel,
     op_install.PTALKER_OT_install_engine,
     op_engine.PTALKER_OT_restart_engine,
     op_engine.PTALKER_OT_show_log,
     panel_sidebar.PTALKER_PT_sidebar,
     panel_sidebar.PTALKER_PT_style,
+    panel_mapping.PTALKER_UL_mapping,
+    panel_mapping.PTALKER_PT_rig,
     panel_sequencer.PTALKER_PT_sequencer,
 )
 
@@ -45,6 +58,7 @@ def register() -> None:
 def unregister() -> None:
     op_generate.end_all()
     op_install.end_all()
+    panel_mapping.end_all()
     engine.stop()
     atexit.unregister(engine.stop)
     cli_command.unregister()

@@ -18,9 +18,9 @@ from ..core.channels import CHANNELS
 from ..core.errors import PTalkerError
 from ..core.poses import vector
 from ..engine.run import Step
-from . import sound, targets
+from . import cache, sound, targets
 from .actions import write_action
-from .mesh_export import export, export_keys
+from .mesh_export import export, export_keys, rest_positions
 from .rig_map import MOUTH, is_mouth_pose
 from .sinks import Curves, collect, value_path
 from .targets import CACHE, NAMES, NEW, SHAPES, Target
@@ -223,6 +223,8 @@ class Job:
         if target.mode == SHAPES:
             return self._fitted(index, obj, target, columns, report, undo)
         archive = self._archive(f"basis{index}.npz")
+        if target.mode == CACHE:
+            return self._cached(obj, archive["basis"], columns, report, undo)
         return self._new_keys(obj, target, archive["basis"], [str(n) for n in archive["names"]], columns, undo)
 
     def _fitted(
@@ -269,6 +271,25 @@ class Job:
                 curves.add(obj.data.shape_keys, (value_path(keys[channel]), 0), columns[channel])
         return curves, f", {made} new shape keys" if made else ""
 
+    def _cached(
+        self,
+        obj: bpy.types.Object,
+        basis: np.ndarray,
+        columns: dict[str, np.ndarray],
+        report: Report,
+        undo: list[Callable[[], None]],
+    ) -> tuple[Curves, str]:
+        """A vertex cache beside the .blend and the modifier that plays it."""
+        weights = np.stack([columns[channel] for channel in CHANNELS], axis=1)
+        first = self.clip.first_frame + self.request.frame_offset
+        path = cache.free_path(obj.name, self.clip.name)
+        cache.write_pc2(path, rest_positions(obj.data), basis, weights, first)
+        undo.append(lambda: path.unlink(missing_ok=True))
+        mask = cache.add_mask(obj, basis, undo)
+        if off := cache.add_modifier(obj, path, self.clip.name, first, mask, undo):
+            report.warnings.append(f"'{obj.name}': the earlier cache {targets.listed(off)} was turned off; it is still there.")
+        return Curves(), f", vertex cache {path.name} ({path.stat().st_size / 1e6:.0f} MB)"
+
     def _archive(self, name: str) -> dict[str, np.ndarray]:
         with np.load(self.folder / name) as archive:
             return {key: archive[key] for key in archive.files}
@@ -295,7 +316,8 @@ class Job:
         report.actions += [action.name for action in actions.values()]
         for obj, curves, note in made:
             names = ", ".join(f"'{actions[owner].name}'" for owner in curves.owners)
-            line = f"'{obj.name}': {curves.count} channels, frames {first} to {first + frames - 1}, Action {names}"
+            what = f"{curves.count} channels, " if names else ""
+            line = f"'{obj.name}': {what}frames {first} to {first + frames - 1}" + (f", Action {names}" if names else "")
             report.lines.append(line + note)
 
 

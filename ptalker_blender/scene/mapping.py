@@ -39,7 +39,7 @@ class Line:
     rest: float = 0.0  # at weight 0, for PROPERTY
     enabled: bool = True
     edited: bool = False
-    auto: str = ""
+    auto: str = ""  # a line break: added by hand, stands for no row by name
 
     @property
     def complete(self) -> bool:

@@ -55,18 +55,18 @@ def displacement(block: bpy.types.ShapeKey) -> np.ndarray:
 def export_keys(obj: bpy.types.Object, names: list[str], path: Path) -> None:
     """Write the mesh with ``keys`` [J, V, 3] float32, what its shape keys add at value 1, and their ranges ``low``, ``high``."""
     blocks = [obj.data.shape_keys.key_blocks[name] for name in names]
-    keys = np.stack([displacement(block) * _influence(obj, block) for block in blocks])
+    keys = np.stack([displacement(block) * group_weights(obj, block.vertex_group) for block in blocks])
     low = np.array([min(max(block.slider_min, -1.0), 0.0) for block in blocks])
     high = np.array([max(min(block.slider_max, 1.0), 0.0) for block in blocks])
     np.savez(path, vertices=rest_positions(obj.data), faces=faces(obj.data), keys=keys, low=low, high=high)
 
 
-def _influence(obj: bpy.types.Object, block: bpy.types.ShapeKey) -> np.ndarray:
-    """[V, 1]: the weights of the vertex group that limits a shape key; 1 without one."""
-    group = obj.vertex_groups.get(block.vertex_group) if block.vertex_group else None
+def group_weights(obj: bpy.types.Object, name: str) -> np.ndarray:
+    """[V, 1] float32: the weights of a vertex group; 1 where the name is empty or unknown."""
+    group = obj.vertex_groups.get(name) if name else None
     if group is None:
-        return np.ones((len(block.points), 1), np.float32)
-    weights = np.zeros((len(block.points), 1), np.float32)
+        return np.ones((len(obj.data.vertices), 1), np.float32)
+    weights = np.zeros((len(obj.data.vertices), 1), np.float32)
     for vertex in obj.data.vertices:
         for element in vertex.groups:
             if element.group == group.index:

@@ -24,7 +24,9 @@ LONGEST = 1000  # characters of a text, rows of a file
 
 def save(path: Path, name: str, rows: list[Line]) -> None:
     """Write the rows that say something. Raises PTalkerError preset_unwritable."""
-    plain = [{field: getattr(row, field) for field in ROW_FIELDS if getattr(row, field) != ""} for row in rows if row.complete]
+    plain = [
+        {field: _plain(getattr(row, field)) for field in ROW_FIELDS if getattr(row, field) != ""} for row in rows if row.complete
+    ]
     text = json.dumps({"format": FORMAT, "version": VERSION, "name": name, "rows": plain}, indent=1, ensure_ascii=False)
     try:
         temporary = path.with_name(path.name + ".part")
@@ -32,6 +34,10 @@ def save(path: Path, name: str, rows: list[Line]) -> None:
         temporary.replace(path)
     except OSError as error:
         raise PTalkerError("preset_unwritable", f"The preset cannot be written to '{path}': {error.strerror}.") from error
+
+
+def _plain(value: Any) -> Any:
+    return round(value, 6) if isinstance(value, float) else value  # 0.7 in Blender is 0.699999988
 
 
 def load(path: Path) -> list[dict[str, Any]]:

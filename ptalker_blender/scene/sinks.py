@@ -58,9 +58,12 @@ def find(obj: bpy.types.Object, line: Line) -> tuple[bpy.types.ID, str, int]:
     path, index = line.path, 0
     if hit := _INDEXED.match(path):
         path, index = hit[1], int(hit[2])
-    for prefix, inner in (("data.shape_keys.", "shape_keys"), ("data.", "")):
-        if path.startswith(prefix) and isinstance(owner, bpy.types.Object) and owner.data is not None:
-            return getattr(owner.data, inner) if inner else owner.data, path[len(prefix) :], index
+    if not isinstance(owner, bpy.types.Object) or owner.data is None:
+        return owner, path, index
+    if path.startswith("data.shape_keys."):
+        return owner.data.shape_keys, path.removeprefix("data.shape_keys."), index
+    if path.startswith(("data.", "data[")):
+        return owner.data, path[4:].removeprefix("."), index
     return owner, path, index
 
 

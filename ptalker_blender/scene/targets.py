@@ -22,7 +22,7 @@ FEW = 5  # keys without known names from which on they may be a rig
 STILL = 1e-5  # of the mesh's size: a channel that moves no vertex further than this gets no shape key
 
 
-NAMES, SHAPES, NEW, CACHE, FOLLOW = "NAMES", "SHAPES", "NEW", "CACHE", "FOLLOW"
+NAMES, SHAPES, NEW, CACHE = "NAMES", "SHAPES", "NEW", "CACHE"
 
 
 @dataclass
@@ -70,7 +70,7 @@ def examine(obj: bpy.types.Object, quick: bool = False) -> Target:
     then says what they are by their number.
     """
     mesh = obj.data
-    _check_writable(obj, mesh)
+    check_writable(obj)
     keys = mesh.shape_keys
     if keys and not keys.use_relative:
         raise PTalkerError(
@@ -102,8 +102,6 @@ def examine(obj: bpy.types.Object, quick: bool = False) -> Target:
         check_riggable(obj)
     elif target.mode == CACHE:
         _check_cache(obj, mesh)
-    elif target.mode == FOLLOW and not mesh.polygons:
-        raise PTalkerError("mesh_no_faces", f"The mesh of '{obj.name}' has no faces.", "Do not select it.")
     if keys:
         _look_for_obstacles(obj, keys, target)
     if target.mode == NAMES and not target.lines:
@@ -115,6 +113,16 @@ def examine(obj: bpy.types.Object, quick: bool = False) -> Target:
     return target
 
 
+def examine_new(obj: bpy.types.Object) -> Target:
+    """What Create PTalker Shape Keys would do. Raises PTalkerError where the mesh cannot get any."""
+    check_writable(obj)
+    check_riggable(obj)
+    if obj.data.shape_keys and not obj.data.shape_keys.use_relative:
+        raise PTalkerError("keys_absolute", f"The shape keys of '{obj.data.name}' are absolute.", "Turn on Relative there.")
+    keys = dict(map_names(mapping.key_names(obj.data)).keys)
+    return Target(obj.name, obj.data.name, len(obj.data.vertices), NEW, keys=keys)
+
+
 def _tell_about_names(obj: bpy.types.Object, target: Target, found: RigMap, broken: list[Line]) -> None:
     for line in broken[:4]:
         target.warnings.append(f"'{obj.name}': {line.source} is not animated: {mapping.problem(obj, line)} ({line.target}).")
@@ -122,15 +130,15 @@ def _tell_about_names(obj: bpy.types.Object, target: Target, found: RigMap, brok
     missing = [source for source in found.missing if source not in have]
     if missing and not target.poses:
         target.warnings.append(
-            f"'{obj.name}' has no shape key for {_list(missing)}."
+            f"'{obj.name}' has no shape key for {listed(missing)}."
             if len(missing) <= 4
             else f"'{obj.name}' has shape keys for {len(have)} of {len(CHANNELS)} channels."
         )
     elif missing:
-        target.warnings.append(f"'{obj.name}' has no shape key for {_list(missing)}.")
+        target.warnings.append(f"'{obj.name}' has no shape key for {listed(missing)}.")
     for channel, candidates in found.ambiguous.items():
         if channel not in have:
-            target.warnings.append(f"'{obj.name}': {_list(candidates)} could all be {channel}; none was used.")
+            target.warnings.append(f"'{obj.name}': {listed(candidates)} could all be {channel}; none was used.")
 
 
 def _free_keys(obj: bpy.types.Object, least: int, quick: bool) -> list[str]:
@@ -167,7 +175,9 @@ def _check_cache(obj: bpy.types.Object, mesh: bpy.types.Mesh) -> None:
         raise PTalkerError("object_linked", f"'{obj.name}' is linked, so it cannot get a Mesh Cache modifier.", "Make it local.")
 
 
-def _check_writable(obj: bpy.types.Object, mesh: bpy.types.Mesh) -> None:
+def check_writable(obj: bpy.types.Object) -> None:
+    """Raises PTalkerError where what is written to an object's mesh would be lost or refused."""
+    mesh = obj.data
     if mesh.library is not None:
         raise PTalkerError(
             "mesh_linked",
@@ -214,21 +224,21 @@ def _look_for_obstacles(obj: bpy.types.Object, keys: bpy.types.Key, target: Targ
         mine = [line.key for line in target.lines if line.kind == KEY and value_path(line.key) not in driven]
         through = [line.source for line in target.lines if line.kind == KEY and value_path(line.key) in driven]
         if through:
-            target.warnings.append(f"'{obj.name}': {_list(through)} move by what drives their shape keys.")
+            target.warnings.append(f"'{obj.name}': {listed(through)} move by what drives their shape keys.")
     if dropped:
-        target.warnings.append(f"'{obj.name}': drivers hold {_list(dropped)}; they were left alone.")
-    if target.mode in (CACHE, FOLLOW):
+        target.warnings.append(f"'{obj.name}': drivers hold {listed(dropped)}; they were left alone.")
+    if target.mode == CACHE:
         return
     blocks = [keys.key_blocks[name] for name in mine or target.keys.values()]
     if muted := [block.name for block in blocks if block.mute]:
-        target.warnings.append(f"'{obj.name}': muted shape keys do not show: {_list(muted)}.")
+        target.warnings.append(f"'{obj.name}': muted shape keys do not show: {listed(muted)}.")
     if narrow := [block.name for block in blocks if block.slider_max < 1.0 or block.slider_min > 0.0]:
-        target.warnings.append(f"'{obj.name}': the slider range cuts off values of {_list(narrow)}.")
+        target.warnings.append(f"'{obj.name}': the slider range cuts off values of {listed(narrow)}.")
     if obj.show_only_shape_key:
         target.warnings.append(f"'{obj.name}' shows one pinned shape key only; unpin it to see the animation.")
 
 
-def _list(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
@@ -251,12 +261,17 @@ def resolve(target: Target) -> bpy.types.Object:
 
 
 def create_keys(
-    obj: bpy.types.Object, target: Target, basis: np.ndarray, names: list[str], undo: list[Callable[[], None]]
+    obj: bpy.types.Object,
+    target: Target,
+    basis: np.ndarray,
+    names: list[str],
+    undo: list[Callable[[], None]],
+    everything: bool = False,
 ) -> dict[str, str]:
     """Shape keys from a basis [K, V, 3] for the channels that the mesh lacks; returns channel -> key name of all.
 
-    Channels that move nothing get no key; raises PTalkerError where that leaves the mouth without any. ``undo``
-    receives what takes the keys away again.
+    Channels that move nothing get no key, unless ``everything`` is wanted; raises PTalkerError where that leaves the mouth
+    without any. ``undo`` receives what takes the keys away again.
     """
     mesh = obj.data
     rest = rest_positions(mesh)
@@ -273,7 +288,7 @@ def create_keys(
     keys = dict(target.keys)
     reach = np.abs(basis).max(axis=(1, 2))  # [K]
     for channel, offsets, far in zip(names, basis, reach, strict=True):
-        if channel in keys or far <= STILL * size:
+        if channel in keys or (far <= STILL * size and not everything):
             continue
         block = compat.add_shape_key(obj, channel)
         added.append(block.name)
