@@ -9,11 +9,11 @@ import torch
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from ptalker_blender.core.mesh.graph import Level, MeshGraph, cells, coarsen
+from ptalker_blender.core.mesh.graph import Frame, Level, MeshGraph, cells, coarsen
 
 CROP = 2.2  # what lies farther than this from the origin of the face frame does not help to find the face
-SURE = 0.9  # above this confidence the whole mesh is taken as it is
 FAR = 3.0  # canonical positions beyond this are drawn in to it
+FARTHEST = 0.21, 0.18, 0.2  # radians, logarithm of the scale, face frame: as far as a face may settle from where it stood
 BY_NORMAL = np.array([1.0, 1.0, 1.0, 0.15, 0.15, 0.15])  # how much normals count in matching the template
 
 
@@ -100,48 +100,51 @@ def fit(level: Level, place: np.ndarray) -> tuple[np.ndarray, float, np.ndarray,
     return r, s, t, rms
 
 
-def find_face(net: torch.nn.Module, graph: MeshGraph, nodes: int, check: Callable[[], None] = lambda: None) -> Found:
-    """The face on the whole mesh; where that is unsure, also on its largest island alone, and the better of the two."""
-    found = search(net, graph, graph.area > 0, nodes, check)
-    largest = (graph.island == np.bincount(graph.island).argmax()) & (graph.area > 0)
-    if found.confidence > SURE or largest.sum() < 12:
-        return found
-    alone = search(net, graph, largest, nodes, check)
-    return max(found, alone, key=lambda f: f.confidence - f.residual)
-
-
-def search(
-    net: torch.nn.Module, graph: MeshGraph, among: np.ndarray, nodes: int, check: Callable[[], None], keep: int = 2
-) -> Found:
-    """Try the vertices ``among`` [V] in 24 poses, follow the ``keep`` best through crops round the face, return the
-    best."""
+def candidates(
+    net: torch.nn.Module, graph: MeshGraph, among: np.ndarray, nodes: int, check: Callable[[], None], keep: int = 6
+) -> list[Found]:
+    """Try the vertices ``among`` [V] in 24 poses and follow the ``keep`` best through crops round the face: the frames
+    that differ, the likeliest first."""
     used = unit(graph.cropped(among))
     level = patches(used[0], nodes // 2)
     rotations = turns()
     place, score = ask(net, level, rotations)
-    best: Found | None = None
-    for i in np.argsort(-score)[:keep]:
-        check()
+    starts = []
+    for i in np.argsort(-score)[: 2 * keep]:
         start = Level(**{**vars(level), "pos": (level.pos @ rotations[i].T).astype(np.float32)})
-        r, s, t, rms = fit(start, place[i])
+        starts.append((i, *fit(start, place[i])))
+    starts.sort(key=lambda x: x[4] - 1 / (1 + np.exp(-score[x[0]])))
+    found: list[Found] = []
+    for i, r, s, t, rms in starts:
+        check()
         now = graph.moved(np.eye(3), used[1], used[2]).moved(r @ rotations[i], s, t)
-        sure = float(score[i])
-        last = np.zeros(len(graph.pos), bool)
-        for _ in range(3):
-            near = (np.linalg.norm(now.pos, axis=1) < CROP) & among
-            if near.sum() < 12 or (near & last).sum() > 0.95 * near.sum():
-                break
-            last = near
-            crop, scale, shift = unit(now.cropped(near))
-            part = patches(crop, nodes)
-            spots, sure = ask_both_sides(net, part)
-            r, s, t, rms = fit(part, spots)
-            now = now.moved(np.eye(3), scale, shift).moved(r, s, t)
-        found = Found(now, float(1 / (1 + np.exp(-sure))), rms)
-        if best is None or found.confidence - found.residual > best.confidence - best.residual:
-            best = found
-    assert best is not None
-    return best
+        if len(found) == keep:
+            break
+        if any(slid(f.graph.frame, now.frame) < 2 for f in found):
+            continue
+        new = follow(net, now, among, nodes, Found(now, float(1 / (1 + np.exp(-score[i]))), rms))
+        if not any(slid(f.graph.frame, new.graph.frame) < 1 for f in found):
+            found.append(new)
+    return sorted(found, key=lambda f: f.residual - f.confidence)
+
+
+def follow(net: torch.nn.Module, now: MeshGraph, among: np.ndarray, nodes: int, start: Found) -> Found:
+    """Ask again about what lies round the face, up to five times: ``now`` is the graph as ``start`` puts it."""
+    rms, sure = start.residual, start.confidence
+    for _ in range(5):
+        near = (np.linalg.norm(now.pos, axis=1) < CROP) & among
+        if near.sum() < 12:
+            break
+        before = now.frame
+        crop, scale, shift = unit(now.cropped(near))
+        part = patches(crop, nodes)
+        spots, score = ask_both_sides(net, part)
+        r, s, t, rms = fit(part, spots)
+        sure = float(1 / (1 + np.exp(-score)))
+        now = now.moved(np.eye(3), scale, shift).moved(r, s, t)
+        if slid(before, now.frame) < 0.3:
+            break
+    return Found(now, sure, rms)
 
 
 def settle(graph: MeshGraph, template: np.ndarray, steps: int = 12, most: int = 2500) -> MeshGraph:
@@ -149,8 +152,10 @@ def settle(graph: MeshGraph, template: np.ndarray, steps: int = 12, most: int = 
 
     ``template`` [M, 6] positions and normals in the face frame. Point-to-plane least squares over the nearest template
     points that look the same way, weighted by ``face_weight``, with less trust in what is far away. A face of other
-    proportions settles where it fits best.
+    proportions settles where it fits best; one that would slide far from where it stood (FARTHEST) is so unlike the
+    template that it stays.
     """
+    start, unsettled = graph.frame, graph
     rows = np.flatnonzero((face_weight(graph.pos) > 0.15) & (graph.area > 0))
     if len(rows) < 12:
         return graph
@@ -169,4 +174,11 @@ def settle(graph: MeshGraph, template: np.ndarray, steps: int = 12, most: int = 
         lhs = (jac * w[:, None]).T @ jac + 1e-3 * w.sum() * np.diag([1, 1, 1, 0.1, 0.1, 0.1, 1])
         turn, shift, grow = np.split(np.linalg.solve(lhs, (jac * w[:, None]).T @ off), [3, 6])
         graph = graph.moved(Rotation.from_rotvec(turn).as_matrix(), float(np.exp(grow[0])), shift)
-    return graph
+    return graph if slid(start, graph.frame) < 1 else unsettled
+
+
+def slid(a: Frame, b: Frame) -> float:
+    """How far frame b is from frame a: 1 where it is turned, grown or shifted by as much as FARTHEST."""
+    turn = Rotation.from_matrix(b.rotation @ a.rotation.T).magnitude()
+    shift = np.linalg.norm(b.inside(a.origin))
+    return float(max(turn / FARTHEST[0], abs(np.log(b.scale / a.scale)) / FARTHEST[1], shift / FARTHEST[2]))

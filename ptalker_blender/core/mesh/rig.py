@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,8 @@ from torch import Tensor
 
 from ptalker_blender.core.channels import MIRROR
 from ptalker_blender.core.errors import Cancelled, PTalkerError
+from ptalker_blender.core.mesh.find import Face, find_face, other_face, patched, thinned
 from ptalker_blender.core.mesh.graph import MeshGraph, build_graph
-from ptalker_blender.core.mesh.pose import Found, find_face, settle
 from ptalker_blender.core.model.mesh_encoder import GraphBatch, RigConfig, RigNet, batch
 
 ASSET = Path(__file__).resolve().parents[2] / "assets" / "rig.safetensors"
@@ -22,7 +21,8 @@ STILL = 0.0025, 0.006  # displacements (face frame) that fade to nothing
 MIDDLE, REACH, BEHIND = (0.0, -0.1, 0.35), (1.95, 1.45), (-0.95, -0.55)  # the face's region: distances, depths
 SOFT = 0.03  # how far along the surface the basis is averaged, face frame
 SMALLEST = 60  # vertices of a face
-UNSURE, MISFIT = 0.02, 0.6  # below this confidence, or above this residual, there is no face
+LARGE = 25_000  # a head of many more vertices is shaped by about as many patches of its surface
+UNSURE, CERTAIN = 0.15, 0.4  # below this quality there is no face, above it a second face is one
 
 Progress = Callable[[str, float], None] | None
 Stop = Callable[[], bool] | None
@@ -58,8 +58,9 @@ class Rigger:
         """The template face's basis [K, M, 3] in the face frame: what the channels do where no mesh is at hand."""
         return self.net.head.template.reshape(self.config.template, self.config.channels, 3).permute(1, 0, 2).numpy()
 
-    def find(self, vertices: np.ndarray, faces: np.ndarray, cancelled: Stop = None) -> Found:
-        """The mesh's graph in the face frame. PTalkerError ``face_not_found`` where there is none."""
+    def find(self, vertices: np.ndarray, faces: np.ndarray, cancelled: Stop = None) -> Face:
+        """The mesh's graph in the face frame, and how much of a face it shows. PTalkerError ``face_not_found`` where
+        there is none, ``two_faces`` where there is another one elsewhere on the mesh."""
 
         def check() -> None:
             if cancelled is not None and cancelled():
@@ -70,11 +71,13 @@ class Rigger:
         if used < SMALLEST:
             raise PTalkerError("face_not_found", f"A mesh of {used} vertices has no face.", "Choose a head.")
         check()
-        found = find_face(self.net.pose, graph, self.config.pose_nodes, check)
-        if found.confidence < UNSURE or found.residual > MISFIT:
+        face = find_face(self.net, graph, check)
+        if face is None or face.quality < UNSURE:
             raise PTalkerError("face_not_found", "No face was found on the mesh.", "Choose an object with a face.")
-        check()
-        return replace(found, graph=settle(found.graph, self.net.head.place.numpy()))
+        other = other_face(self.net, face.graph, check)
+        if other is not None and other.quality > CERTAIN:
+            raise PTalkerError("two_faces", "The mesh has more than one face.", "Make each head an object of its own.")
+        return face
 
     @torch.no_grad()
     def encode(self, vertices: np.ndarray, faces: np.ndarray, cancelled: Stop = None) -> tuple[Tensor, MeshGraph]:
@@ -97,7 +100,9 @@ class Rigger:
         inside = self.inside(graph)
         part = graph.cropped(inside)
         tell("reading the mesh", 0.2)
-        b = batch(part, self.config.voxels)
+        level = thinned(part, LARGE) if len(part.pos) > 1.5 * LARGE else None
+        nodes = part if level is None else patched(part, level)
+        b = batch(nodes, self.config.voxels)
         sides = []
         for i, side in enumerate((b, b.mirrored())):
             if cancelled is not None and cancelled():
@@ -106,8 +111,11 @@ class Rigger:
             sides.append(self.basis(side))
         straight, flipped = sides
         mean = (straight + flipped[list(MIRROR)] * np.array([-1, 1, 1], np.float32)) / 2
+        mean = quiet(smooth(mean, nodes)) * region(nodes.pos).astype(np.float32)[:, None]
         out = np.zeros((self.config.channels, len(graph.pos), 3), np.float32)
-        out[:, inside] = graph.frame.back(quiet(smooth(mean, part)) * region(part.pos)[:, None])
+        for k in range(len(out)):  # a channel at a time: meshes can be large
+            moved = mean[k] if level is None else np.einsum("vj,vjd->vd", level.weight, mean[k][level.near])
+            out[k, inside] = graph.frame.back(moved)
         tell("shaping the face", 1.0)
         return out
 

@@ -101,13 +101,13 @@ def head(topology: Topology, rng: np.random.Generator, plain: bool = False) -> H
 def drawn(rng: np.random.Generator) -> list[tuple[np.ndarray, float, np.ndarray, np.ndarray]]:
     """The bumps that make an anime or cartoon face: big eyes, a small mouth and nose, a pointed or heavy chin, a large
     skull, each more or less: centre, width, push, growth."""
-    eye, mouth, nose, chin, skull = rng.uniform(0, 1, 5)
-    high = rng.uniform(0.7, 1.3)
+    eye, mouth, nose, skull = rng.uniform(0, 1, 4)
+    high, chin = rng.uniform(0.7, 1.3), rng.uniform(-0.3, 0.5)
     return [
         (EYE, 0.28, np.array([0.06 * rng.normal(), -0.08 * eye, 0.03 * rng.normal()]), np.array([0.4, 0.6 * high, 0.0]) * eye),
         (MOUTH, 0.26, np.array([0, 0.05 * rng.normal(), -0.1 * mouth]), np.array([-0.45, -0.45 * high, -0.35]) * mouth),
         (np.array([0.0, 0.05, 0.75]), 0.2, np.array([0, 0, -0.14 * nose]), np.array([-0.5, -0.4, -0.5]) * nose),
-        (np.array([0.0, -0.8, 0.45]), 0.35, np.array([0, 0.1 * rng.normal(), 0]), np.array([-0.5 * rng.uniform(-0.6, 1), 0.1, 0])),
+        (np.array([0.0, -0.8, 0.45]), 0.35, np.array([0, 0.1 * rng.normal(), 0]), np.array([-chin, 0.1, 0])),
         (np.array([0.0, 1.0, 0.0]), 0.7, np.array([0, 0.1 * skull, 0]), np.array([0.3, 0.25, 0.25]) * skull),
     ]  # fmt: skip
 

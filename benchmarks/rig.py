@@ -1,0 +1,113 @@
+"""The rig on heads that it was not trained on: how near its shapes are to the truth, and what does not matter to it.
+
+    python -m benchmarks.rig --data DATA --heads HEADS [--rig FILE] [--out JSON] [--quick]
+DATA has heads/ict_facekit.npz; HEADS is made by `python -m ptalker_blender.core.train.rig_anny --out HEADS --seed 100
+--share 0.1` (needs anny==0.6.2). fast-simplification is needed. Every head stands in a random pose and unit.
+
+cosine: over the vertices that the true shape moves (> 5 % of its largest displacement), the mean cosine between the
+predicted and the true displacement; ratio: their summed lengths; both are means over the shapes that issue 4 names.
+closes: how much of the lid opening is left at eyeBlink's weight 1 (see `lid_gap`). Then the basis cosine of the same
+head in other guises against the original, and the time of large meshes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ptalker_blender.core.channels import INDEX, MIRROR
+from ptalker_blender.core.errors import PTalkerError
+from ptalker_blender.core.mesh.rig import Rigger
+from ptalker_blender.core.train.rig_eval import SPEECH, compare
+
+from .rig_heads import Case, anny_cases, demo_case, ict_cases, subdivided, variants
+
+ROWS = [INDEX[n] for n in SPEECH]
+
+
+def flat_cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean over channels of the cosine between two bases [K, V, 3], each channel one long vector; empty ones left out."""
+    dot, la, lb = (a * b).sum((1, 2)), np.linalg.norm(a, axis=(1, 2)), np.linalg.norm(b, axis=(1, 2))
+    ok = np.maximum(la, lb) > 1e-6 * max(la.max(), lb.max())
+    return float((dot / (la * lb + 1e-20))[ok].mean())
+
+
+def accuracy(rigger: Rigger, cases: list[Case], rng: np.random.Generator) -> dict[str, dict]:
+    found = {}
+    for case in cases:
+        posed = case.posed(rng)
+        start = time.time()
+        try:
+            predicted = rigger.rig(posed.vertices, posed.faces)
+        except PTalkerError as e:
+            predicted = np.zeros_like(posed.basis)
+            print(f"{case.name}: {e.code}")
+        cosine, ratio = compare(predicted, posed.basis)
+        found[case.name] = {
+            "cosine": float(np.nanmean(cosine[ROWS])), "ratio": float(np.nanmean(ratio[ROWS])),
+            "all": float(np.nanmean(cosine[:51])), "flat": flat_cosine(predicted[:51], posed.basis[:51]),
+            "seconds": time.time() - start, "vertices": len(case.vertices),
+            "shapes": {n: [round(float(cosine[i]), 3), round(float(ratio[i]), 2)] for n, i in INDEX.items()},
+        }  # fmt: skip
+        f = found[case.name]
+        print(f"{case.name:28s} {f['vertices']:6d}  {f['cosine']:.3f}  ratio {f['ratio']:.2f}  all {f['all']:.3f}  "
+              f"flat {f['flat']:.3f}  {f['seconds']:.1f} s", flush=True)  # fmt: skip
+    return found
+
+
+def invariance(rigger: Rigger, case: Case, rng: np.random.Generator) -> dict[str, float]:
+    """Basis cosine of each guise of a head against the original's."""
+    own = rigger.rig(case.vertices, case.faces)
+    found = {}
+    for name, other, which in variants(Case(case.name, case.vertices, case.faces, own), rng, np.array(MIRROR)):
+        again = rigger.rig(other.vertices, other.faces)
+        found[name] = flat_cosine(again[:51, : len(which)], other.basis[:51, : len(which)])
+    print(f"{case.name:28s} " + "  ".join(f"{k} {v:.3f}" for k, v in found.items()), flush=True)
+    return found
+
+
+def speed(rigger: Rigger, case: Case) -> dict[int, float]:
+    """Seconds for a head, subdivided until it has more than 200k vertices."""
+    found = {}
+    while True:
+        start = time.time()
+        rigger.rig(case.vertices, case.faces)
+        found[len(case.vertices)] = time.time() - start
+        print(f"{len(case.vertices)} vertices: {found[len(case.vertices)]:.1f} s", flush=True)
+        if len(case.vertices) > 150_000:
+            return found
+        case = subdivided(case)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--heads", type=Path, required=True)
+    parser.add_argument("--rig", type=Path, help="a checkpoint; the shipped one where none is given")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=4242)
+    parser.add_argument("--quick", action="store_true", help="accuracy only")
+    parser.add_argument("--out", type=Path)
+    a = parser.parse_args()
+    torch.set_num_threads(a.threads)
+    rigger, rng = Rigger.load(a.rig), np.random.default_rng(a.seed)
+    ict = list(ict_cases(a.data / "heads" / "ict_facekit.npz", a.seed))
+    cases = [*ict, *anny_cases(a.heads), demo_case()]
+    result: dict = {"accuracy": accuracy(rigger, cases, rng)}
+    for name in SPEECH:
+        print(f"{name:20s} " + "  ".join("{:5.2f}/{:4.2f}".format(*r["shapes"][name]) for r in result["accuracy"].values()))
+    if not a.quick:
+        few = [c for c in cases if c.name in ("mask 1.2k", "cartoon skin 2.2k", "demo", "person, skin and eyes, 2.2k")]
+        result["invariance"] = {c.name: invariance(rigger, c, rng) for c in few}
+        result["seconds"] = speed(rigger, cases[0])
+    if a.out:
+        a.out.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

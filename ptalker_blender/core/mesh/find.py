@@ -1,0 +1,134 @@
+"""Which of the poses that PoseNet proposes is the face's: the one in which the rig network recognises the most of a face.
+
+PoseNet is quick and sometimes upside down. The rig network, which knows lips and lids in detail, is asked about a sketch
+of the mesh in each pose: in the right one its vertices choose points all over the template face, in a wrong one few.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ptalker_blender.core.mesh.graph import Frame, Level, MeshGraph, cells, coarsen
+from ptalker_blender.core.mesh.pose import Found, candidates, face_weight, settle, slid, unit
+from ptalker_blender.core.model.mesh_encoder import RigNet, batch
+
+WHOLE = 6000  # nodes of the sketch of a whole mesh that poses are looked for on; of a part of it, as many
+SKETCH = 0.08, 1200  # of a head: patches' size in the face frame, for meshes of more vertices than this
+CHOSEN = 0.05  # a template point is recognised where a vertex gives it this much of its attention
+ENOUGH = 0.3  # a face of this quality needs no other search
+ENDS = 0.1, 0.18  # of a long mesh: how much of its length a head at its end may have
+ELSEWHERE = 2.6  # another face is one whose middle lies farther than this from the first's (face frame)
+
+
+@dataclass(frozen=True)
+class Face:
+    """The graph laid on the template face, and how much of a face the rig network sees there (about 0.4 to 0.9)."""
+
+    graph: MeshGraph
+    quality: float
+
+
+def patched(graph: MeshGraph, level: Level) -> MeshGraph:
+    """A graph's patches as a graph."""
+    rim = np.bincount(level.own, graph.boundary, len(level.pos)) > 0
+    return MeshGraph(level.pos, level.normal, level.area, level.edges, rim, level.island, graph.frame)
+
+
+def thinned(graph: MeshGraph, nodes: int) -> Level:
+    """About ``nodes`` patches of a graph that has more vertices than that; it need not stand in a face frame."""
+    voxel = 0.05 / unit(graph)[1]
+    for _ in range(6):
+        n = len(np.unique(cells(graph.pos, graph.normal, graph.island, voxel)))
+        if 0.7 * nodes < n < 1.4 * nodes:
+            break
+        voxel *= float(np.clip((n / nodes) ** 0.5, 0.4, 2.5))
+    return coarsen(graph, voxel)
+
+
+def sketch(graph: MeshGraph, nodes: int = WHOLE) -> MeshGraph:
+    """A graph of about ``nodes`` patches, for one of many more vertices than that."""
+    return patched(graph, thinned(graph, nodes)) if len(graph.pos) > 1.5 * nodes else graph
+
+
+def at(graph: MeshGraph, frame: Frame) -> MeshGraph:
+    """The graph as it stands in another frame of the same mesh."""
+    return graph.moved(frame.rotation @ graph.frame.rotation.T, frame.scale / graph.frame.scale, frame.inside(graph.frame.origin))
+
+
+@torch.no_grad()
+def quality(net: RigNet, graph: MeshGraph) -> float:
+    """Share of the template's points that are recognised, times the share of the face's surface that recognises any."""
+    part = graph.cropped((np.linalg.norm(graph.pos, axis=1) < net.cfg.reach) & (graph.area > 0))
+    if len(part.pos) > SKETCH[1]:
+        part = patched(part, coarsen(part, SKETCH[0]))
+    if len(part.pos) < 12 or part.edges.shape[1] < 12:
+        return 0.0
+    b = batch(part, net.cfg.voxels)
+    chosen = net.head.chosen(net.encoder(b), b.pos, b.normal).numpy()
+    weight = face_weight(part.pos) * part.area
+    known = chosen[:, : net.cfg.template]
+    return float((known.max(0) > CHOSEN).mean() * (weight @ known.sum(1)) / weight.sum())
+
+
+def judged(net: RigNet, found: list[Found], seen: list[Face], check: Callable[[], None]) -> list[Face]:
+    """Each proposal settled and judged, added to ``seen``; the best first."""
+    template = net.head.place.numpy()
+    for f in found:
+        check()
+        graph = settle(f.graph, template)
+        if not any(slid(s.graph.frame, graph.frame) < 0.5 for s in seen):
+            seen = [*seen, Face(graph, quality(net, graph))]
+    return sorted(seen, key=lambda s: -s.quality)
+
+
+def find_face(net: RigNet, graph: MeshGraph, check: Callable[[], None] = lambda: None) -> Face | None:
+    """The face on a mesh in any pose; where the whole does not show one, it is looked for on the largest island and at
+    the ends of the mesh (a body's head). None where nothing proposes any."""
+    used = graph.cropped(graph.area > 0)
+    seen = looked(net, used, check, [], 4)
+    if not seen or seen[0].quality < ENOUGH:
+        for among in parts(used):
+            seen = looked(net, used.cropped(among), check, seen, 3)
+            if seen and seen[0].quality > ENOUGH:
+                break
+    if not seen:
+        return None
+    return Face(settle(at(graph, seen[0].graph.frame), net.head.place.numpy()), seen[0].quality)
+
+
+def looked(net: RigNet, graph: MeshGraph, check: Callable[[], None], seen: list[Face], keep: int) -> list[Face]:
+    """What a graph shows on a sketch of it, with what was ``seen`` before; the best first."""
+    small = sketch(graph)
+    check()
+    proposed = candidates(net.pose, small, np.ones(len(small.pos), bool), net.cfg.pose_nodes, check, keep)
+    return judged(net, proposed, seen, check)
+
+
+def parts(graph: MeshGraph) -> list[np.ndarray]:
+    """Where on a mesh a face may be that is lost in the whole: vertices [V] bool of each part."""
+    used = graph.area > 0
+    largest = (graph.island == np.bincount(graph.island, graph.area).argmax()) & used
+    found = [largest] if largest.sum() < 0.99 * used.sum() else []
+    area = graph.area[used] / graph.area[used].sum()
+    x = graph.pos[used] - area @ graph.pos[used]
+    axes = np.linalg.eigh((x * area[:, None]).T @ x)[1]
+    along = (graph.pos - area @ graph.pos[used]) @ axes  # the longest axis last
+    length = np.ptp(along[used], axis=0)
+    for axis in (2, 1) if length[2] > 1.6 * length[0] else ():
+        for share in ENDS:
+            for sign in (1, -1):
+                far = sign * along[:, axis]
+                found.append(used & (far > far[used].max() - share * length[2]))
+    return [f for f in found if f.sum() >= 60]
+
+
+def other_face(net: RigNet, graph: MeshGraph, check: Callable[[], None] = lambda: None) -> Face | None:
+    """The best face on what lies farther than a head from a face; ``graph`` stands in that face's frame."""
+    rest = (np.linalg.norm(graph.pos, axis=1) > ELSEWHERE) & (graph.area > 0)
+    if rest.sum() < 60:
+        return None
+    seen = looked(net, graph.cropped(rest), check, [], 2)
+    seen = [s for s in seen if np.linalg.norm(graph.frame.inside(s.graph.frame.origin)) > ELSEWHERE]
+    return seen[0] if seen else None
