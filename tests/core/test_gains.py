@@ -20,8 +20,9 @@ def take(**gains: float) -> np.ndarray:
 
 def gaps(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lip gap in cm: [T], and the smallest one at each p, b, m."""
-    assert model().network.contact is not None
-    gap = weights @ model().network.contact.gap[:, 0].numpy()
+    contact = model().network.contact
+    assert contact is not None
+    gap = weights @ contact.gap[:, 0].numpy()
     times = np.arange(len(gap)) / FPS
     spoken = [(a + b) / 2 for p, a, b in phones() if p in BILABIAL]
     assert len(spoken) > 15
@@ -29,8 +30,8 @@ def gaps(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "gains", [{"jaw": 0.0}, {"jaw": 2.0}, {"jaw": 3.0}, {"lips": 0.0}, {"lips": 2.5}, {"jaw": 2.0, "lips": 2.0}, {"jaw": 0.3, "lips": 3.0}]
-)  # fmt: skip
+    "gains", [{"jaw": 0.0}, {"jaw": 3.0}, {"lips": 0.0}, {"lips": 2.5}, {"jaw": 2.0, "lips": 2.0}, {"jaw": 0.3, "lips": 3.0}]
+)
 def test_closures_stay(gains: dict[str, float]) -> None:
     plain, closed = gaps(take())
     gap, now = gaps(take(**gains))
