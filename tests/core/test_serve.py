@@ -17,10 +17,23 @@ from typing import TypeVar
 import numpy as np
 import pytest
 import soundfile
+from style_clips import clip, write
 
 from ptalker_blender.core import protocol
 from ptalker_blender.core.channels import CHANNELS
-from ptalker_blender.core.protocol import Cancel, CancelledJob, Failed, Generate, Hello, Progress, Ready, Result, Rig
+from ptalker_blender.core.protocol import (
+    Cancel,
+    CancelledJob,
+    Failed,
+    FineTune,
+    Generate,
+    Hello,
+    Progress,
+    ReadStyle,
+    Ready,
+    Result,
+    Rig,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 180.0  # s; generous, because the machine may be busy
@@ -130,6 +143,25 @@ def test_rig(engine: Client, head: Path, tmp_path: Path) -> None:
     engine.until(Result, 3)
     with np.load(tmp_path / "basis.npz") as archive, np.load(head) as given:
         assert archive["basis"].shape == (len(CHANNELS), len(given["vertices"]), 3)
+
+
+def test_a_style_and_its_fine_tuning(engine: Client, speech: Path, tmp_path: Path) -> None:
+    """Read, then learned from the same clip until something is better; the cancel keeps it, and it animates."""
+    path, read, tuned = write(tmp_path / "clip.npz", clip(repeats=2)), tmp_path / "read.safetensors", tmp_path / "t.safetensors"
+    engine.send(ReadStyle(30, str(path), str(read)))
+    result, progress = engine.until(Result, 30)
+    assert result.out == str(read) and 0 < result.figures["confidence"] <= 1 and read.is_file() and len(progress) >= 3
+    engine.send(FineTune(31, (str(path),), str(tuned), minutes=30.0))
+    while not (isinstance(event := engine.event(), Progress) and event.held_out is not None and event.held_out < 1):
+        assert isinstance(event, Progress) and (event.loss is None or event.loss > 0), event
+    engine.send(Cancel(32, 31))
+    result, _ = engine.until(Result, 31)
+    assert result.figures["cancelled"] and result.figures["after_mm"] < result.figures["before_mm"]
+    engine.send(Generate(33, str(speech), str(tmp_path / "o.npz"), blend=((str(tuned), 0.7), (str(read), 0.3)), jaw=0.8))
+    engine.until(Result, 33)
+    engine.send(ReadStyle(34, str(tmp_path / "none.npz"), str(read)), Generate(35, str(speech), str(tmp_path / "o"), jaw=-1.0))
+    assert engine.until(Failed, 34)[0].code == "reference_missing"
+    assert engine.until(Failed, 35)[0].code == "option_invalid"
 
 
 def test_silence_is_told(engine: Client, tmp_path: Path) -> None:
