@@ -60,6 +60,7 @@ OUTPUTS = (
     ("SHAPES", "Own Keys by Shape", "Fit the motion onto the shape keys by what they move; their names do not matter"),
     ("NEW", "New Shape Keys", "Make the shape keys that are missing, for this very mesh"),
     ("CACHE", "Vertex Cache", "Write every frame into a PC2 file beside the .blend, played by a Mesh Cache modifier"),
+    ("FOLLOW", "Follow the Head", "Move with the selected head: teeth, tongue, eyes, beard, brows"),
 )
 KINDS = (
     ("KEY", "Shape Key", "A shape key of this mesh", "SHAPEKEY_DATA", 0),

@@ -11,7 +11,7 @@ from .parts import draw_text, redraw
 
 MODES = {
     targets.NAMES: "Own shape keys, by name", targets.SHAPES: "Own shape keys, by shape", targets.NEW: "New shape keys",
-    targets.CACHE: "Vertex cache",
+    targets.CACHE: "Vertex cache", targets.FOLLOW: "Follows the head",
 }  # fmt: skip
 ICONS = {"KEY": "SHAPEKEY_DATA", "PROPERTY": "RNA", "BONE": "BONE_DATA"}
 

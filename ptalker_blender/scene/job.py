@@ -18,12 +18,12 @@ from ..core.channels import CHANNELS
 from ..core.errors import PTalkerError
 from ..core.poses import vector
 from ..engine.run import Step
-from . import cache, sound, targets
+from . import cache, followers, sound, targets
 from .actions import write_action
 from .mesh_export import export, export_keys, rest_positions
 from .rig_map import MOUTH, is_mouth_pose
 from .sinks import Curves, collect, value_path
-from .targets import CACHE, NAMES, NEW, SHAPES, Target
+from .targets import CACHE, FOLLOW, NAMES, NEW, SHAPES, Target
 
 RIG_WEIGHT = 0.3  # of the progress bar, against 1 for the speech
 POOR = 0.5  # of the motion, below which own keys fitted by shape are not worth it
@@ -89,8 +89,7 @@ def check(context: bpy.types.Context, request: Request) -> None:
         raise PTalkerError("no_sound", "No sound is chosen.", "Choose one in the PTalker panel.")
     elif request.source == "FILE" and not request.filepath:
         raise PTalkerError("no_file", "No sound file is chosen.", "Choose one in the PTalker panel.")
-    for obj in chosen_meshes(context, request):
-        targets.examine(obj, quick=True)
+    followers.assign([targets.examine(obj, quick=True) for obj in chosen_meshes(context, request)])
 
 
 class Job:
@@ -101,6 +100,7 @@ class Job:
         self.request = request
         self.scene_name = context.scene.name
         self.targets: list[Target] = [targets.examine(obj) for obj in chosen_meshes(context, request)]
+        followers.assign(self.targets)
         self.folder = Path(tempfile.mkdtemp(prefix="ptalker-"))
         try:
             self.clip = self._clip(context)
@@ -113,14 +113,20 @@ class Job:
     def _export(self, number: int, target: Target) -> None:
         """What the engine has to know of a target."""
         obj, path = targets.resolve(target), self.folder / f"mesh{number}.npz"
-        if target.mode in (NEW, CACHE):
+        if parts := self._followers(target):
+            followers.export_parts(obj, target, parts, self.folder / f"parts{number}.npz")
+        elif target.mode in (NEW, CACHE):
             export(obj.data, path)
-        elif target.mode == SHAPES:
+        if target.mode == SHAPES:
             export_keys(obj, list(target.keys), path)
         elif target.mode == NAMES and target.poses:
             sources = pose_sources(target)
             poses = np.array([vector(source) for source in sources])
             np.savez(path, poses=poses, low=np.zeros(len(sources)), high=np.ones(len(sources)))
+
+    def _followers(self, head: Target) -> list[bpy.types.Object]:
+        """The objects that move with a head, in the order in which the engine gets them."""
+        return [targets.resolve(target) for target in self.targets if target.mode == FOLLOW and target.head == head.object_name]
 
     def _clip(self, context: bpy.types.Context) -> sound.Clip:
         request = self.request
@@ -151,7 +157,8 @@ class Job:
             )  # fmt: skip
 
         def rig(index: int, number: int) -> protocol.Job:
-            return protocol.Rig(number, str(folder / f"mesh{index}.npz"), str(folder / f"basis{index}.npz"))
+            file = "parts" if self._followers(self.targets[index]) else "mesh"
+            return protocol.Rig(number, str(folder / f"{file}{index}.npz"), str(folder / f"basis{index}.npz"))
 
         def fit(index: int, number: int) -> protocol.Job:
             keys, out = str(folder / f"mesh{index}.npz"), str(folder / f"fit{index}.npz")
@@ -159,9 +166,9 @@ class Job:
 
         steps = [Step(speech, "listening")]
         for index, target in enumerate(self.targets):
-            if target.mode in (NEW, CACHE):
+            if target.mode in (NEW, CACHE) or self._followers(target):
                 steps.append(Step(partial(rig, index), f"making shapes for {target.object_name}", RIG_WEIGHT))
-            elif target.mode == SHAPES or target.poses:
+            if target.mode == SHAPES or target.poses:
                 steps.append(Step(partial(fit, index), f"fitting {target.object_name}", RIG_WEIGHT))
         return steps
 
@@ -175,9 +182,10 @@ class Job:
         # The scene may have changed while the engine worked: look at everything again before anything is written.
         objects = [targets.resolve(target) for target in self.targets]
         fresh = [targets.examine(obj) for obj in objects]
+        followers.assign(fresh)
         for old, new in zip(self.targets, fresh, strict=True):
             same_keys = old.mode != SHAPES or list(old.keys) == list(new.keys)
-            if old.mode != new.mode or not same_keys or pose_sources(old) != pose_sources(new):
+            if (old.mode, old.head) != (new.mode, new.head) or not same_keys or pose_sources(old) != pose_sources(new):
                 raise PTalkerError(
                     "target_changed", f"The shape keys of '{new.object_name}' changed meanwhile; nothing was changed.",
                     "Run again.",
@@ -222,10 +230,14 @@ class Job:
             return collect(obj, lines, columns), ""
         if target.mode == SHAPES:
             return self._fitted(index, obj, target, columns, report, undo)
-        archive = self._archive(f"basis{index}.npz")
-        if target.mode == CACHE:
-            return self._cached(obj, archive["basis"], columns, report, undo)
-        return self._new_keys(obj, target, archive["basis"], [str(n) for n in archive["names"]], columns, undo)
+        leader = next((t for t in self.targets if t.object_name == target.head), self.targets[index])
+        archive = self._archive(f"basis{self.targets.index(leader)}.npz")
+        basis, parts = archive["basis"], self._followers(leader)
+        if parts:
+            basis = followers.basis_of(basis, targets.resolve(leader), parts, obj)
+        if CACHE in (target.mode, leader.mode):
+            return self._cached(obj, basis, columns, report, undo)
+        return self._new_keys(obj, target, basis, [str(n) for n in archive["names"]], columns, undo)
 
     def _fitted(
         self,
@@ -264,12 +276,13 @@ class Job:
         columns: dict[str, np.ndarray],
         undo: list[Callable[[], None]],
     ) -> tuple[Curves, str]:
-        keys = targets.create_keys(obj, target, basis, names, undo)
+        keys = targets.create_keys(obj, target, basis, names, undo, mouth=target.mode != FOLLOW)
         made, curves = len(keys) - len(target.keys), Curves()
         for channel in CHANNELS:
             if channel in keys and channel in columns and (channel in MOUTH or np.any(columns[channel] != 0)):
                 curves.add(obj.data.shape_keys, (value_path(keys[channel]), 0), columns[channel])
-        return curves, f", {made} new shape keys" if made else ""
+        note = f", {made} new shape keys" if made else ""
+        return curves, note + (f", follows '{target.head}'" if target.head else "")
 
     def _cached(
         self,
@@ -316,7 +329,7 @@ class Job:
         report.actions += [action.name for action in actions.values()]
         for obj, curves, note in made:
             names = ", ".join(f"'{actions[owner].name}'" for owner in curves.owners)
-            what = f"{curves.count} channels, " if names else ""
+            what = f"{curves.count} channels, " if curves.count else ""
             line = f"'{obj.name}': {what}frames {first} to {first + frames - 1}" + (f", Action {names}" if names else "")
             report.lines.append(line + note)
 

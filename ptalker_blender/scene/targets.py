@@ -18,11 +18,12 @@ from .names import map_names
 from .rig_map import MOUTH, RigMap, is_mouth_pose
 from .sinks import held_by_driver, value_path
 
+SMALLEST_HEAD = 60  # vertices, as for the engine
 FEW = 5  # keys without known names from which on they may be a rig
 STILL = 1e-5  # of the mesh's size: a channel that moves no vertex further than this gets no shape key
 
 
-NAMES, SHAPES, NEW, CACHE = "NAMES", "SHAPES", "NEW", "CACHE"
+NAMES, SHAPES, NEW, CACHE, FOLLOW = "NAMES", "SHAPES", "NEW", "CACHE", "FOLLOW"
 
 
 @dataclass
@@ -40,6 +41,8 @@ class Target:
     lines: list[Line] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
     automatic: bool = False  # the mode was not the artist's choice
+    face: bool = True  # large enough for a head: a few vertices are a test's plane, or a button
+    head: str = ""  # FOLLOW: the object that it moves with (followers.py)
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -78,6 +81,7 @@ def examine(obj: bpy.types.Object, quick: bool = False) -> Target:
         )
     output = obj.ptalker.output
     target = Target(obj.name, mesh.name, len(mesh.vertices), output, automatic=output == "AUTO")
+    target.face = len(mesh.vertices) >= SMALLEST_HEAD
     if output in ("AUTO", NAMES):
         lines, found = mapping.lines(obj)
         wanted = [line for line in lines if line.enabled and line.complete]
@@ -102,6 +106,9 @@ def examine(obj: bpy.types.Object, quick: bool = False) -> Target:
         check_riggable(obj)
     elif target.mode == CACHE:
         _check_cache(obj, mesh)
+    elif target.mode == FOLLOW:
+        check_riggable(obj)
+        target.keys = dict(map_names(mapping.key_names(mesh)).keys)
     if keys:
         _look_for_obstacles(obj, keys, target)
     if target.mode == NAMES and not target.lines:
@@ -214,7 +221,7 @@ def _look_for_obstacles(obj: bpy.types.Object, keys: bpy.types.Key, target: Targ
     held = [line for line in target.lines if held_by_driver(obj, line)]
     adt = keys.animation_data
     driven = {driver.data_path for driver in adt.drivers} if adt else set()
-    if target.mode == NEW:
+    if target.mode in (NEW, FOLLOW):
         dropped = [channel for channel, name in target.keys.items() if value_path(name) in driven]
         target.keys = {channel: name for channel, name in target.keys.items() if channel not in dropped}
         mine = list(target.keys.values())
@@ -267,11 +274,12 @@ def create_keys(
     names: list[str],
     undo: list[Callable[[], None]],
     everything: bool = False,
+    mouth: bool = True,
 ) -> dict[str, str]:
     """Shape keys from a basis [K, V, 3] for the channels that the mesh lacks; returns channel -> key name of all.
 
-    Channels that move nothing get no key, unless ``everything`` is wanted; raises PTalkerError where that leaves the mouth
-    without any. ``undo`` receives what takes the keys away again.
+    Channels that move nothing get no key, unless ``everything`` is wanted; where a ``mouth`` is wanted and that leaves it
+    without any, raises PTalkerError. ``undo`` receives what takes the keys away again.
     """
     mesh = obj.data
     rest = rest_positions(mesh)
@@ -283,10 +291,10 @@ def create_keys(
             obj.shape_key_remove(mesh.shape_keys.key_blocks[name])
 
     undo.append(back)
-    if mesh.shape_keys is None:
+    reach = np.abs(basis).max(axis=(1, 2), initial=0.0)  # [K]
+    if mesh.shape_keys is None and (mouth or everything or (reach > STILL * size).any()):
         added.append(compat.add_shape_key(obj, "Basis").name)
     keys = dict(target.keys)
-    reach = np.abs(basis).max(axis=(1, 2))  # [K]
     for channel, offsets, far in zip(names, basis, reach, strict=True):
         if channel in keys or (far <= STILL * size and not everything):
             continue
@@ -295,7 +303,7 @@ def create_keys(
         block.slider_min, block.slider_max = 0.0, 1.0
         block.points.foreach_set("co", (rest + offsets).astype(np.float32).ravel())
         keys[channel] = block.name
-    if not MOUTH.intersection(keys):
+    if mouth and not MOUTH.intersection(keys):
         raise PTalkerError(
             "no_shapes", f"The model found no mouth to move on '{obj.name}'; nothing was changed.", "Choose a head."
         )

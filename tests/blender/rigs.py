@@ -9,6 +9,7 @@ from typing import Any
 import bpy
 import helpers
 import numpy as np
+from mathutils import Euler, Matrix
 
 
 def demo_head(name: Callable[[int, str], str] = lambda _, n: n, object_name: str = "Head") -> bpy.types.Object:
@@ -81,3 +82,39 @@ def action_values(owner: bpy.types.ID, path: str, index: int, numbers: Any) -> n
     curve = curves.find(path, index=index)
     assert curve is not None, f"no curve on {path}[{index}]"
     return np.array([curve.evaluate(float(number)) for number in numbers])
+
+
+def split_head(with_keys: bool = False) -> dict[str, bpy.types.Object]:
+    """The demo's head as an object for each of its parts, the face named "Head". Turned, moved and scaled teeth: its mesh
+    has other coordinates than the head's, and lies where it belongs all the same."""
+    with np.load(helpers.ROOT / "demo" / "head.npz") as data:
+        arrays = {name: data[name] for name in data.files}
+    matrix = Matrix.Translation((0.3, -0.1, 0.05)) @ Euler((0.2, 0.3, -0.4)).to_matrix().to_4x4() @ Matrix.Scale(0.01, 4)
+    objects = {}
+    for number, part in enumerate(str(name) for name in arrays["part_names"]):
+        mine = arrays["part"] == number
+        index = np.cumsum(mine) - 1
+        faces = [[int(index[i]) for i in face if i >= 0] for face in arrays["faces"] if mine[face[0]]]
+        vertices = arrays["vertices"][mine]
+        mesh = bpy.data.meshes.new(part)
+        mesh.from_pydata(vertices.tolist(), [], faces)
+        obj = bpy.data.objects.new("Head" if part == "face" else part.capitalize(), mesh)
+        bpy.context.scene.collection.objects.link(obj)
+        if part == "teeth":
+            mesh.transform(matrix.inverted())
+            obj.matrix_world = matrix
+        if part == "face" and with_keys:
+            obj.shape_key_add(name="Basis", from_mix=False)
+            for name, offsets in zip(arrays["names"], arrays["basis"].astype(np.float32), strict=True):
+                key = obj.shape_key_add(name=str(name), from_mix=False)
+                key.value = 0.0
+                key.points.foreach_set("co", (vertices + offsets[mine]).astype(np.float32).ravel())
+        objects[part] = obj
+    helpers.select(*sorted(objects.values(), key=lambda obj: obj.name != "Head"))
+    return objects
+
+
+def in_world(obj: bpy.types.Object, numbers: Any) -> np.ndarray:
+    """Evaluated vertices [T, V, 3] in the world."""
+    matrix = np.array(obj.matrix_world)
+    return frames(obj, numbers) @ matrix[:3, :3].T + matrix[:3, 3]

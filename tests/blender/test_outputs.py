@@ -98,6 +98,42 @@ def test_bake_to_shape_keys(saved: Path) -> None:
     assert head.data.shape_keys is None
 
 
+@pytest.mark.parametrize("output", ["AUTO", "CACHE", "own keys"])
+def test_parts_follow_the_head(saved: Path, output: str) -> None:
+    """Teeth, tongue, eyes, brows, lashes and hair as objects of their own: the lower teeth and the tongue go with the jaw,
+    the upper ones, eyes and hair stay."""
+    parts = rigs.split_head(with_keys=output == "own keys")
+    if output == "CACHE":
+        parts["face"].ptalker.output = "CACHE"
+    assert helpers.generate() == {"FINISHED"}
+    assert sum("follows 'Head'" in line for line in helpers.run_state().result) == (0 if output == "CACHE" else len(parts) - 1)
+    world = {name: rigs.in_world(obj, FRAMES) for name, obj in parts.items()}
+    chin = world["face"][:, :, 2] - world["face"][:1, :, 2]
+    frame = int(np.unravel_index(chin.argmin(), chin.shape)[0])
+    jaw = -float(chin.min())
+    down = {name: (places[0] - places[frame])[:, 2] for name, places in world.items()}
+    assert jaw > 0.003
+    assert 0.2 * jaw < down["teeth"].max() < 1.2 * jaw and np.abs(np.sort(down["teeth"])[:60]).max() < 0.1 * jaw
+    assert 0.2 * jaw < down["tongue"].max() < 1.3 * jaw
+    assert np.abs(down["hair"]).max() < 0.1 * jaw and np.abs(down["eyes"]).max() < 0.15 * jaw
+    if output == "AUTO":
+        assert all(len(m.modifiers) == 0 for m in parts.values()) and parts["teeth"].data.shape_keys is not None
+        assert len(helpers.run_state().actions) == len(set(helpers.run_state().actions)) >= 3
+
+
+def test_following_nothing(saved: Path) -> None:
+    """An object that is to follow needs a head; one that lies elsewhere is no follower by itself."""
+    teeth = helpers.head("Teeth")
+    teeth.ptalker.output = "FOLLOW"
+    assert "none is selected with it" in helpers.error_of_generate()
+    teeth.ptalker.output = "AUTO"
+    other = helpers.head("Other")
+    other.location.x = 3.0
+    helpers.select(teeth, other)
+    helpers.generate()
+    assert not any("follows" in line for line in helpers.run_state().result)
+
+
 def glb(path: Path) -> None:
     bpy.ops.export_scene.gltf(filepath=str(path), use_selection=True, export_yup=True)
 

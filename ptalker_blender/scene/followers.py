@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Objects without a face that move with the head beside them: teeth, tongue, eyes, beard, brows, lashes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from ..core.channels import CHANNELS, INDEX
+from ..core.errors import PTalkerError
+from .mapping import KEY
+from .mesh_export import displacement, faces, rest_positions
+from .targets import FOLLOW, NAMES, NEW, SHAPES, Target
+
+SKIN, RIGID, SOFT = 0, 1, 2  # as in core/mesh/follow.py
+_KINDS = (
+    (SOFT, re.compile(r"tongue|zunge|langue|lengua|舌", re.I)),
+    (SKIN, re.compile(r"brow|lash|beard|must|hair|brauen?|wimper|bart|眉|睫", re.I)),
+    (RIGID, re.compile(r"teeth|tooth|gum|dent|jaw|zahn|zähne|歯|(?<![a-z])eyes?(?![a-z])|eyeball|iris|pupil|cornea|auge", re.I)),
+)  # fmt: skip
+SMALLER = 0.8  # of the head's diagonal: a follower is at most so large
+MARGIN = 0.15  # of the head's extents, by which a follower's middle may lie outside of them
+
+
+def kind_of(name: str) -> int:
+    """By what it is called; whatever has another name moves with the nearest skin."""
+    return next((kind for kind, pattern in _KINDS if pattern.search(name)), SKIN)
+
+
+def assign(targets: list[Target]) -> None:
+    """Find the head of every target that follows one, or should: no keys of its own, smaller than a head and within it.
+
+    Raises PTalkerError no_head where the artist wants an object to follow and there is nothing to follow.
+    """
+    boxes = {target.object_name: _box(target.object_name) for target in targets}
+    for target in targets:
+        if target.mode == FOLLOW or (target.automatic and target.mode == NEW):
+            heads = [other for other in targets if other is not target and _is_head(other, target, boxes)]
+            # One that has keys of its own first, then the largest.
+            heads.sort(key=lambda other: (other.mode in (NAMES, SHAPES), _diagonal(boxes[other.object_name])))
+            if heads:
+                target.mode, target.head = FOLLOW, heads[-1].object_name
+            elif target.mode == FOLLOW:
+                raise PTalkerError(
+                    "no_head",
+                    f"'{target.object_name}' is to follow a head, and none is selected with it.",
+                    "Select the head, too.",
+                )
+
+
+def _is_head(other: Target, target: Target, boxes: dict[str, np.ndarray]) -> bool:
+    if other.mode == FOLLOW or (other.mode in (NAMES, SHAPES) and not other.face):
+        return False
+    head, mine = boxes[other.object_name], boxes[target.object_name]
+    if target.mode == FOLLOW:
+        return True
+    inside = np.abs(mine.mean(0) - head.mean(0)) <= (0.5 + MARGIN) * np.ptp(head, axis=0)
+    return bool(inside.all()) and _diagonal(mine) < SMALLER * _diagonal(head)
+
+
+def _box(name: str) -> np.ndarray:
+    """[2, 3] lowest and highest corner in the world, at rest."""
+    obj = bpy.data.objects[name]
+    points = _to(np.array(obj.matrix_world), np.array(obj.bound_box))
+    return np.stack([points.min(0), points.max(0)])
+
+
+def _diagonal(box: np.ndarray) -> float:
+    return float(np.linalg.norm(box[1] - box[0]))
+
+
+def _to(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def _into_head(head: bpy.types.Object, obj: bpy.types.Object) -> np.ndarray:
+    """[4, 4] from an object's space to the head's. Raises PTalkerError scale_zero."""
+    try:
+        matrix = np.linalg.inv(np.array(head.matrix_world)) @ np.array(obj.matrix_world)
+        np.linalg.inv(matrix)
+    except np.linalg.LinAlgError as error:
+        raise PTalkerError("scale_zero", f"'{head.name}' or '{obj.name}' has a scale of 0.", "Give it a size.") from error
+    return matrix
+
+
+def export_parts(head: bpy.types.Object, target: Target, followers: list[bpy.types.Object], path: Path) -> None:
+    """Head and followers as one mesh in the head's space, for the engine (core/follow_job.py)."""
+    vertices, polygons = [rest_positions(head.data)], [faces(head.data)]
+    for obj in followers:
+        polygons.append(np.where((own := faces(obj.data)) >= 0, own + sum(map(len, vertices)), -1))
+        vertices.append(_to(_into_head(head, obj), rest_positions(obj.data)).astype(np.float32))
+    arrays = {
+        "vertices": np.concatenate(vertices), "faces": np.concatenate(polygons),
+        "part": np.repeat(np.arange(len(vertices)), [len(part) for part in vertices]),
+        "kinds": np.array([kind_of(obj.name) for obj in followers]),
+    }  # fmt: skip
+    if target.mode == NAMES and not target.poses:
+        arrays["own"] = _own_shapes(head, target)
+    np.savez(path, **arrays)
+
+
+def _own_shapes(head: bpy.types.Object, target: Target) -> np.ndarray:
+    """[K, V, 3] what the head's own keys do for each channel, with their gains."""
+    out = np.zeros((len(CHANNELS), len(head.data.vertices), 3), np.float32)
+    for line in target.lines:
+        if line.kind == KEY:
+            out[INDEX[line.source]] += line.gain * displacement(head.data.shape_keys.key_blocks[line.key])
+    return out
+
+
+def basis_of(basis: np.ndarray, head: bpy.types.Object, followers: list[bpy.types.Object], obj: bpy.types.Object) -> np.ndarray:
+    """The part of the engine's basis [K, all, 3] that is ``obj``'s (the head or a follower), in its own space."""
+    start = 0
+    for part in (head, *followers):
+        end = start + len(part.data.vertices)
+        if part == obj:
+            mine = basis[:, start:end]
+            return mine if part == head else (mine @ np.linalg.inv(_into_head(head, obj))[:3, :3].T).astype(np.float32)
+        start = end
+    raise ValueError(f"{obj.name} is no part of {head.name}")
