@@ -32,14 +32,19 @@ class PTALKER_UL_mapping(bpy.types.UIList):
         check.prop(item, "enabled", text="")
         body = row.row(align=True)
         body.active = line.enabled and not wrong
-        split = body.split(factor=0.44)
+        if not wrong and line.target == line.source and not line.edited:  # a sidebar is narrow: once is enough
+            split = body.split(factor=0.7)
+            split.label(text=line.source)
+            split.prop(item, "gain", text="", emboss=False)
+            return
+        split = body.split(factor=0.4)
         split.label(text=line.source)
-        rest = split.split(factor=0.72)
         if wrong:
-            rest.label(text=f"{line.target} {wrong}".strip() if wrong != "missing" else "missing", icon="ERROR")
-        else:
-            rest.label(text=line.target, icon="GREASEPENCIL" if line.edited else ICONS[line.kind])
-            rest.prop(item, "gain", text="", emboss=False)
+            split.label(text="missing" if wrong == "missing" else f"{line.target} {wrong}", icon="ERROR")
+            return
+        rest = split.split(factor=0.6)
+        rest.label(text=line.target, icon="GREASEPENCIL" if line.edited else "NONE" if line.kind == "KEY" else ICONS[line.kind])
+        rest.prop(item, "gain", text="", emboss=False)
 
     def filter_items(self, context, data, property) -> tuple[list[int], list[int]]:
         rows = getattr(data, property)
@@ -95,7 +100,7 @@ def draw_list(layout: bpy.types.UILayout, obj: bpy.types.Object) -> None:
     label = mapping.lines(obj)[1].label or "No known names"
     layout.label(text=f"{label}: {len(used)} of {len(every)}" if every else label, icon="OUTLINER_DATA_GP_LAYER")
     row = layout.row()
-    row.template_list("PTALKER_UL_mapping", "", settings, "rows", settings, "active_row", rows=6)
+    row.template_list("PTALKER_UL_mapping", "", settings, "rows", settings, "active_row", rows=8)
     side = row.column(align=True)
     side.operator("ptalker.mapping_add", text="", icon="ADD")
     side.operator("ptalker.mapping_remove", text="", icon="REMOVE")
@@ -112,7 +117,7 @@ def draw_row(layout: bpy.types.UILayout, obj: bpy.types.Object, row: bpy.types.P
     column = layout.column()
     column.use_property_split, column.use_property_decorate = True, False
     column.prop(row, "source")
-    column.row().prop(row, "kind", expand=True)
+    column.prop(row, "kind")
     if row.kind == "KEY":
         if obj.data.shape_keys:
             column.prop_search(row, "key", obj.data.shape_keys, "key_blocks")

@@ -25,6 +25,7 @@ VIEW, STRIPS = "VIEW_3D.WINDOW", "SEQUENCE_EDITOR.WINDOW"
 # Pixels from the top left of the sidebar (from its right where negative), at Blender's usual size of 1.
 BUTTON = {SIDEBAR: (100, 130), TIMELINE: (100, 130)}
 CANCEL = {SIDEBAR: (-46, 130), TIMELINE: (-46, 130)}
+STYLE_HEADER, RIG_HEADER = (60, 194), (60, 220)  # Rig's where Style is closed
 LONG = 300.0  # s; a machine that is busy elsewhere takes its time
 
 Crop = tuple[int, int, int, int]
@@ -188,6 +189,20 @@ class Tour:
         self.desk.key("n", self.desk.at(STRIPS, 300, -60))
         self.heighten(-250)
 
+    def rig(self) -> None:
+        """The panel Rig: its header opens it, and the list has filled itself."""
+        self.heighten(-150)
+        for header in (STYLE_HEADER, RIG_HEADER):
+            self.desk.click(self.desk.at(SIDEBAR, *header))
+            self.desk.settle()
+        rows = self.desk.wait(lambda s: s["rows"], 20)
+        self.check(f"the list fills itself: {rows and rows['rows']} rows", rows)
+        self.rest()
+        self.panel("rig")
+        for header in (RIG_HEADER, STYLE_HEADER):
+            self.desk.click(self.desk.at(SIDEBAR, *header))
+        self.heighten(150)
+
     def killed(self) -> None:
         before = self.desk.state()
         busy = self.press(wanted=lambda s: s["running"] and s["fraction"] > 0.1)
@@ -203,7 +218,7 @@ class Tour:
         self.check("the next run works", done and len(done["actions"]) == len(before["actions"]) + 1)
 
     def run(self, only: list[str]) -> int:
-        steps = ["escape", "cancel_button", "generate", "play", "undo", "scrub", "grey", "sequencer", "killed"]
+        steps = ["escape", "cancel_button", "generate", "play", "undo", "scrub", "grey", "sequencer", "rig", "killed"]
         names = ["lay_out", "open_panel", *(only or steps)]
         for name in names:
             print(f"-- {name}", flush=True)
