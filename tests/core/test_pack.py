@@ -19,17 +19,18 @@ from ptalker_blender.core.train import pack
 SMALL = Config(features=8, width=16, blocks=1, style=4, node_width=8, frame_width=8)
 
 
-def write_run(folder: Path, seed: int, config: Config = SMALL) -> PTalker:
+def write_run(folder: Path, seed: int, config: Config = SMALL, name: str = "ptalker") -> PTalker:
     torch.manual_seed(seed)
     net = PTalker(config)
     net.styles = {"neutral": torch.randn(config.style)}
-    folder.mkdir()
-    net.save(folder / "ptalker.safetensors", {"seed": seed})
+    folder.mkdir(exist_ok=True)
+    net.save(folder / f"{name}.safetensors", {"seed": seed})
     return net
 
 
 def test_runs_are_averaged_and_packed_with_their_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = (write_run(tmp_path / name, seed) for seed, name in enumerate("ab"))
+    last = write_run(tmp_path / "b", 2, name="ptalker_final")
     write_encoder(tmp_path / "encoder")
     assets = tmp_path / "assets"
     (assets / "speech_encoder").mkdir(parents=True)
@@ -37,10 +38,11 @@ def test_runs_are_averaged_and_packed_with_their_encoder(tmp_path: Path, monkeyp
     monkeypatch.setattr(sys, "argv", [*call, "--speech-encoder", str(tmp_path / "encoder")])
     pack.main()
     net, card = PTalker.load(assets / "ptalker.safetensors")
-    assert card["seed"] == 1
-    for mean, x, y in zip(net.parameters(), a.parameters(), b.parameters(), strict=True):
-        assert torch.allclose(mean, (x + y) / 2, atol=2e-3)
-    assert torch.allclose(net.styles["neutral"], (a.styles["neutral"] + b.styles["neutral"]) / 2, atol=2e-3)
+    assert card["seed"] == 2
+    each = zip(net.named_parameters(), a.parameters(), b.parameters(), last.parameters(), strict=True)
+    for (name, packed), x, y, z in each:
+        assert torch.allclose(packed, z if name.startswith("motion.") else (x + y + z) / 3, atol=2e-3), name
+    assert torch.allclose(net.styles["neutral"], last.styles["neutral"], atol=2e-3)
     shutil.copy(assets / "ptalker.safetensors", assets / "rig.safetensors")
     pack.write_sums(assets)
     check_sums(assets)

@@ -76,7 +76,8 @@ class LoopSettings:
 def fit(
     task: Task, settings: LoopSettings, out: Path, resume: bool = True, file: str = "ptalker.safetensors"
 ) -> dict[str, float]:
-    """Train ``task`` -> the best validation's figures, with its "step"; its weights are in ``out``/``file``.
+    """Train ``task`` -> the best validation's figures, with its "step"; its weights are in ``out``/``file``, those of the
+    schedule's end in the file that ``final`` names.
 
     Goes on from ``out``/last.pt if there is one and ``resume`` is set. SIGINT and SIGTERM: saves last.pt, then raises
     KeyboardInterrupt. Raises PTalkerError (device_missing, bad_setting, run_differs, training_diverged).
@@ -94,10 +95,18 @@ def fit(
         try:
             with stop_signals() as stopped:
                 loop.run(out, file, log, stopped)
+            if processes.first:
+                with torch.no_grad():
+                    task.save(loop.average, final(out / file), loop.best)
         finally:
             if log:
                 log.close()
         return loop.best
+
+
+def final(path: Path) -> Path:
+    """Where the last weights of a run are whose best ones are in ``path``."""
+    return path.with_stem(f"{path.stem}_final")
 
 
 class Loop:

@@ -1,7 +1,9 @@
 """Ship a trained run: half precision, figures in both cards, SHA-256 sums of all assets.
 
     python -m ptalker_blender.core.train.pack --run RUN [RUN ...] [--speech-encoder FOLDER] [--figures FIGURES.json]
-Several runs that went on from one another are averaged weight by weight ("model soups", Wortsman et al. 2022). FOLDER is
+A run's best weights and its last ones are averaged weight by weight, as are several runs that went on from one another
+("model soups", Wortsman et al. 2022); what a style vector means, the motion encoder decides, and that is the last one's.
+FOLDER is
 the encoder that the runs' corpus was heard with (train/speech.py); without it the one that is there stays.
 FIGURES.json is what ``evaluate DATA --report OUT --assets ASSETS --card FIGURES.json`` wrote for this run: pack once
 without, evaluate, pack again with it. It goes into the checkpoint's own card and into MODEL_CARD.md.
@@ -21,6 +23,7 @@ from ..errors import PTalkerError
 from ..evaluate.card import fill
 from ..model.ptalker import PTalker
 from ..runtime import ASSETS
+from .loop import final
 
 ENCODER = ("config.json", "model.safetensors", "preprocessor_config.json")
 DATA = "GRID s1 (CC BY 4.0), synthetic speech by Kokoro-82M, flite, festival, espeak-ng, ICT-FaceKit (MIT)"
@@ -34,15 +37,16 @@ def write_sums(assets: Path) -> None:
 
 
 def averaged(runs: list[Path]) -> tuple[PTalker, dict]:
-    """The mean of the runs' weights and styles, and the last one's card. Raises PTalkerError."""
-    loaded = [PTalker.load(run / "ptalker.safetensors") for run in runs]
+    """The mean of the runs' best and last weights, with the motion encoder, the styles and the card of the last.
+    Raises PTalkerError."""
+    files = [f for run in runs for best in [run / "ptalker.safetensors"] for f in (best, final(best)) if f is best or f.is_file()]
+    loaded = [PTalker.load(f) for f in files]
     (net, card), others = loaded[-1], [n for n, _ in loaded[:-1]]
     if any(n.config != net.config for n in others):
         raise PTalkerError("run_differs", "The runs have different sizes.", "Average runs that went on from one another.")
     states = [n.state_dict() for n in (*others, net)]
-    net.load_state_dict({k: torch.stack([s[k] for s in states]).mean(0) for k in states[-1]})
-    for k in net.styles:
-        net.styles[k] = torch.stack([n.styles[k] for n in (*others, net)]).mean(0)
+    mean = {k: v if k.startswith("motion.") else torch.stack([s[k] for s in states]).mean(0) for k, v in states[-1].items()}
+    net.load_state_dict(mean)
     return net, card
 
 
