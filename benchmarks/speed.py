@@ -107,7 +107,7 @@ def one_pass(model: PTalker, audio: np.ndarray, fps: float) -> np.ndarray:
     times = np.arange(round(len(audio) / SAMPLE_RATE * fps)) / fps
     heard, style = torch.from_numpy(features)[None], resolve(None, 1.0, model.network.styles)[None]
     z = model.network(heard, torch.arange(len(features)) / RATE, style, torch.from_numpy(times).float())
-    face = upper_face(times, loudness(audio, 0, len(audio), times), 0, Habits.tracked())
+    face = upper_face(times, loudness(audio, 0, len(audio), times), 0, Habits())
     return np.clip(model.network.finish(z[0]).numpy() + face, 0, 1)
 
 

@@ -54,7 +54,7 @@ class Stream:
         self.gains = gains.checked()
         self.halo = float(model.network.decoder.halo)  # s each way that a frame is influenced from
         self.mean = model.network.audio.REACH  # features each way that content takes its mean over
-        self.face = UpperFace(seed, (habits or chosen.habits or Habits.tracked()).gained(gains.upper_face, gains.blink))
+        self.face = UpperFace(seed, (habits or chosen.habits or Habits()).gained(gains.upper_face, gains.blink))
         self.received = 0  # samples
         self.frames: int | None = None  # of the whole clip, known at its end
         self.done = 0  # frames given out

@@ -153,7 +153,7 @@ def choose(style: StyleLike, strength: float, built_in: Mapping[str, Tensor], mo
         if (acts := min(max(amount, 0.0), 1.0)) > 0:
             adapter |= {f"{i}:{k}": v * acts if k.endswith(".b") else v for k, v in found.adapter.items()}
             habits += [(found.habits, acts)] if found.habits else []
-    mixed = Habits.tracked().mixed(habits) if habits else None
+    mixed = Habits().mixed(habits) if habits else None
     made_from = "blend" if len(shares) > 1 else ""
     return Style(vector, " + ".join(names) or NEUTRAL, made_from, model=model, adapter=adapter, habits=mixed)
 

@@ -146,7 +146,7 @@ def test_habits_come_with_the_style(tmp_path: Path) -> None:
     whole = choose(tmp_path / "a", 1.0, BUILT_IN).habits
     assert whole is not None and vars(whole) == pytest.approx(vars(calm))
     half = choose([(tmp_path / "a", 0.5), ("clear", 0.5)], 1.0, BUILT_IN).habits
-    assert half is not None and half.blink_rate == pytest.approx((10.0 + Habits.tracked().blink_rate) / 2)
+    assert half is not None and half.blink_rate == pytest.approx((10.0 + Habits().blink_rate) / 2)
     assert choose("clear", 1.0, BUILT_IN).habits is None and choose(tmp_path / "a", 0.0, BUILT_IN).habits is None
 
 
