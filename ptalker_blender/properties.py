@@ -24,10 +24,6 @@ SOURCES = (
     ("SOUND", "Sound", "A sound of this file, from the scene's first frame on"),
     ("FILE", "File", "A sound file, from the scene's first frame on"),
 )
-STYLES = (
-    ("NEUTRAL", "Neutral", "The model's own way to speak"),
-    ("FILE", "File", "A speaking style from a file"),
-)
 
 
 class PTalkerSettings(bpy.types.PropertyGroup):
@@ -36,13 +32,9 @@ class PTalkerSettings(bpy.types.PropertyGroup):
     filepath: StringProperty(
         name="Sound File", description="wav, flac, ogg, mp3 and what Blender decodes", subtype="FILE_PATH"
     )
-    style: EnumProperty(name="Style", description="Whose way to speak", items=STYLES, default="NEUTRAL")
-    style_path: StringProperty(
-        name="Style File", description="A speaking style that was saved before", subtype="FILE_PATH"
-    )
     strength: FloatProperty(
         name="Style Strength", description="0 is neutral, 1 the style itself, more exaggerates it",
-        default=1.0, min=0.0, max=3.0, soft_max=2.0,
+        default=1.0, min=0.0, max=3.0,
     )  # fmt: skip
     seed: IntProperty(
         name="Seed", description="Another number, another take of blinks and brows; the same number, the same take",

@@ -15,13 +15,14 @@ from .core.errors import PTalkerError
 class RunState:
     """One kind of work at a time: generating or installing. Reset when it begins."""
 
-    running: str = ""  # "" | "generate" | "install"
+    running: str = ""  # "" | "generate" | "style" | "finetune" | "install"
     stage: str = ""
     fraction: float = 0.0
     cancel_requested: bool = False
     error: PTalkerError | None = None
     result: list[str] = field(default_factory=list)  # lines for the panel
     warnings: list[str] = field(default_factory=list)
+    learned: list[tuple[float, float | None]] = field(default_factory=list)  # fine-tuning: loss, held-out error
     actions: list[str] = field(default_factory=list)  # names of the Actions that the last run made
 
     def begin(self, kind: str) -> None:

@@ -22,6 +22,7 @@ from ..core.errors import PTalkerError
 from .interpreter import EngineSpec, environment
 
 CANCEL_PATIENCE = 2.0  # s; an engine that has not answered a cancel by then is killed
+KEEP_PATIENCE = 60.0  # s; the same for a job that saves what it has so far
 
 
 class State(enum.Enum):
@@ -47,6 +48,7 @@ class Engine:
         self._failed: PTalkerError | None = None  # what the engine itself said before it ended
         self._job: int | None = None
         self._cancel_deadline = 0.0
+        self._patience = CANCEL_PATIENCE
 
     @property
     def pid(self) -> int | None:
@@ -102,6 +104,7 @@ class Engine:
         if self.state is not State.IDLE:
             raise RuntimeError(f"a job was submitted while the engine is {self.state.value}")
         self._job = job.id
+        self._patience = KEEP_PATIENCE if isinstance(job, protocol.FineTune) else CANCEL_PATIENCE
         self.state = State.RUNNING
         self._send(job)
 
@@ -118,7 +121,7 @@ class Engine:
         if self.state is State.RUNNING and self._job is not None:
             self._send(protocol.Cancel(self.next_id(), self._job))
             self.state = State.CANCELLING
-            self._cancel_deadline = time.monotonic() + CANCEL_PATIENCE
+            self._cancel_deadline = time.monotonic() + self._patience
 
     def poll(self, wait: float = 0.0) -> list[protocol.Event]:
         """Events since the last call, the first one awaited for at most ``wait`` seconds; the state follows them.

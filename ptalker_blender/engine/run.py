@@ -34,6 +34,7 @@ class EngineRun:
         self.engine = engine
         self.steps = steps
         self.results: list[protocol.Result] = []
+        self.learned: list[tuple[float, float | None]] = []  # of fine-tuning: loss, held-out error where it was measured
         self.stage, self.fraction = "starting the engine", 0.0
         self._base = LOADING_SHARE if engine.state is State.LOADING else 0.0
         self._job: int | None = None
@@ -57,7 +58,7 @@ class EngineRun:
             )
         if self._job is None:
             # A loading engine needs no answer to a cancel: no job was sent, and it may go on loading for the next run.
-            if self.cancelled:
+            if self.cancelled and not self._kept():
                 raise Cancelled
             if len(self.results) == len(self.steps):
                 self.fraction = 1.0
@@ -69,8 +70,14 @@ class EngineRun:
                 self._show(step.stage, 0.0)
         return False
 
+    def _kept(self) -> bool:
+        """Whether a cancelled job has given what it had so far."""
+        return bool(self.results) and bool(self.results[-1].figures.get("cancelled"))
+
     def _take(self, event: protocol.Event) -> None:
         if isinstance(event, protocol.Progress):
+            if event.id == self._job and event.loss is not None:
+                self.learned.append((event.loss, event.held_out))
             if event.id == protocol.ENGINE_ID and self._job is None and not self.cancelled:
                 self.stage, self.fraction = "loading the model", self._base * event.fraction
             elif event.id == self._job and not self.cancelled:

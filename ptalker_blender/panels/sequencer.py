@@ -7,7 +7,8 @@ import bpy
 
 from ..scene import targets
 from .parts import draw_generate
-from .sidebar import draw_offset, draw_source, draw_style
+from .sidebar import draw_offset, draw_source
+from .style import draw_style
 
 
 class PTALKER_PT_sequencer(bpy.types.Panel):
@@ -24,7 +25,7 @@ class PTALKER_PT_sequencer(bpy.types.Panel):
         layout.label(text=names or "No mesh is selected", icon="MESH_MONKEY")
         draw_generate(layout, context)
         draw_offset(layout, context)
-        draw_style(layout.column(), context)
+        draw_style(layout, context)
 
 
 def draw_menu(menu: bpy.types.Menu, context: bpy.types.Context) -> None:

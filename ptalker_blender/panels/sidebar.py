@@ -30,18 +30,6 @@ class PTALKER_PT_sidebar(bpy.types.Panel):
         draw_offset(layout, context)
 
 
-class PTALKER_PT_style(bpy.types.Panel):
-    bl_idname = "PTALKER_PT_style"
-    bl_label = "Style"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = "PTalker"
-    bl_parent_id = "PTALKER_PT_sidebar"
-
-    def draw(self, context: bpy.types.Context) -> None:
-        draw_style(self.layout, context)
-
-
 def draw_source(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """Where the sound comes from; for a strip, which one it would be."""
     settings = context.scene.ptalker
@@ -61,13 +49,3 @@ def draw_offset(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row = layout.row()
     row.use_property_split, row.use_property_decorate = True, False
     row.prop(context.scene.ptalker, "frame_offset")
-
-
-def draw_style(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    settings = context.scene.ptalker
-    layout.use_property_split, layout.use_property_decorate = True, False
-    layout.prop(settings, "style")
-    if settings.style == "FILE":
-        layout.prop(settings, "style_path")
-        layout.prop(settings, "strength", slider=True)
-    layout.prop(settings, "seed")

@@ -23,6 +23,7 @@ from .actions import write_action
 from .mesh_export import export, export_keys, rest_positions
 from .rig_map import MOUTH, is_mouth_pose
 from .sinks import Curves, collect, value_path
+from .style_library import Voice, voice
 from .targets import CACHE, FOLLOW, NAMES, NEW, SHAPES, Target
 
 RIG_WEIGHT = 0.3  # of the progress bar, against 1 for the speech
@@ -39,6 +40,7 @@ class Request:
     filepath: str = ""
     objects: tuple[str, ...] = ()
     style: str | None = None  # a built-in name or a file; None is neutral
+    voice: Voice | None = None  # the scene's styles and gains
     strength: float = 1.0
     seed: int = 0
     frame_offset: int = 0
@@ -47,11 +49,8 @@ class Request:
     def from_settings(cls, scene: bpy.types.Scene) -> Request:
         """Raises PTalkerError style_missing."""
         s = scene.ptalker
-        style = bpy.path.abspath(s.style_path) if s.style == "FILE" else None
-        if style is not None and not Path(style).is_file():
-            raise PTalkerError("style_missing", f"The style file '{style}' does not exist.", "Choose another style.")
         return cls(
-            source=s.source, sound=s.sound.name if s.sound else "", filepath=s.filepath, style=style,
+            source=s.source, sound=s.sound.name if s.sound else "", filepath=s.filepath, voice=voice(scene.ptalker_style),
             strength=s.strength, seed=s.seed, frame_offset=s.frame_offset,
         )  # fmt: skip
 
@@ -149,11 +148,12 @@ class Job:
     def steps(self) -> list[Step]:
         """What the engine is asked: the speech, then a basis for every mesh that has no face shape keys."""
         clip, request, folder = self.clip, self.request, self.folder
+        voice = request.voice.write(folder) if request.voice else {}
 
         def speech(number: int) -> protocol.Job:
             return protocol.Generate(
                 number, audio=str(clip.path), out=str(folder / "weights.npz"), fps=clip.fps, style=request.style,
-                strength=request.strength, seed=request.seed, start=clip.start, duration=clip.duration,
+                strength=request.strength, seed=request.seed, start=clip.start, duration=clip.duration, **voice,
             )  # fmt: skip
 
         def rig(index: int, number: int) -> protocol.Job:

@@ -138,7 +138,8 @@ def test_topology_that_changes(scene: bpy.types.Scene, tmp_path: Path) -> None:
         group.interface.new_socket("Geometry", in_out=way, socket_type="NodeSocketGeometry")
     nodes, links = group.nodes, group.links
     ends = nodes.new("NodeGroupInput"), nodes.new("NodeGroupOutput")
-    divide, clock, late = nodes.new("GeometryNodeSubdivideMesh"), nodes.new("GeometryNodeInputSceneTime"), nodes.new("ShaderNodeMath")
+    kinds = ("GeometryNodeSubdivideMesh", "GeometryNodeInputSceneTime", "ShaderNodeMath")
+    divide, clock, late = (nodes.new(kind) for kind in kinds)
     late.operation = "GREATER_THAN"
     late.inputs[1].default_value = 30.5
     links.new(clock.outputs["Frame"], late.inputs[0])

@@ -112,7 +112,12 @@ def test_film_and_aac_are_decoded_by_blender(scene: bpy.types.Scene, speech: hel
 def test_style_file_that_is_none(scene: bpy.types.Scene, speech: helpers.Speech, tmp_path: Path) -> None:
     helpers.keyed_mesh()
     helpers.from_file(speech.wav)
-    scene.ptalker.style, scene.ptalker.style_path = "FILE", str(tmp_path / "nobody.safetensors")
-    assert "does not exist" in helpers.error_of_generate()
-    (tmp_path / "nobody.safetensors").write_bytes(b"nothing")
-    assert "not a PTalker style file" in helpers.error_of_generate()
+    path = tmp_path / "nobody.safetensors"
+    with pytest.raises(RuntimeError, match="cannot be read"):
+        bpy.ops.ptalker.style_load(filepath=str(path))
+    path.write_bytes(b"nothing")
+    with pytest.raises(RuntimeError, match="not a PTalker style file"):
+        bpy.ops.ptalker.style_load(filepath=str(path))
+    row = scene.ptalker_style.rows.add()
+    row.text = bpy.data.texts.new("notes")
+    assert "'notes' is not a style" in helpers.error_of_generate()
