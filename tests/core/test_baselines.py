@@ -38,7 +38,7 @@ from ptalker_blender.core.train.settings import RunSettings, from_tables
 
 SMALL = {
     "loop": {"steps": 2, "every": 2, "threads": 1, "device": "cpu", "warmup": 1},
-    "data": {"real": 2, "synthetic": 3, "seconds": 3, "identities": 1},
+    "data": {"real": 2, "synthetic": 3, "seconds": 3, "identities": 1, "motion_heads": 2, "style_pairs": 2},
     "model": {"width": 32, "blocks": 1, "style": 8, "node_width": 8, "frame_width": 16},
 }
 LITTLE = Amount(taught=2, styles=3, crops=2, probed=2, references=2)

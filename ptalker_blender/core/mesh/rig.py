@@ -24,7 +24,7 @@ MIDDLE, REACH, BEHIND = (0.0, -0.1, 0.35), (1.95, 1.45), (-0.95, -0.55)  # the f
 SOFT = 0.03  # how far along the surface the basis is averaged, face frame
 SMALLEST = 60  # vertices of a face
 LARGE = 25_000  # a head of many more vertices is shaped by about as many patches of its surface
-UNSURE, CERTAIN = 0.35, 0.4  # below this confidence there is no face; above this quality a second face is one
+UNSURE, CERTAIN = 0.45, 0.4  # below this confidence there is no face; above this quality a second face is one
 
 Progress = Callable[[str, float], None] | None
 Stop = Callable[[], bool] | None
@@ -98,7 +98,11 @@ class Rigger:
         """vertices [V, 3] (any unit and pose), faces [F, 3|4] (-1 pads) -> basis [K, V, 3] in the same units and frame."""
         tell = progress or (lambda stage, fraction: None)
         tell("finding the face", 0.0)
-        graph = self.find(vertices, faces, cancelled).graph
+        return self.shapes(self.find(vertices, faces, cancelled).graph, tell, cancelled)
+
+    def shapes(self, graph: MeshGraph, progress: Progress = None, cancelled: Stop = None) -> np.ndarray:
+        """As ``rig``, of a graph that is in the face frame already -> basis [K, V, 3] in the units and frame it came from."""
+        tell = progress or (lambda stage, fraction: None)
         inside = self.inside(graph)
         part = graph.cropped(inside)
         tell("reading the mesh", 0.2)

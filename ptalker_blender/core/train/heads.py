@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ..channels import LOWER_FACE
-from ..errors import PTalkerError
 from ..losses import factor
 from ..mesh.aligned import solver
 from ..mesh.coarse import pool
@@ -103,10 +102,10 @@ def make_head(
     root: Tensor | None = None,
 ) -> Head:  # fmt: skip
     """vertices [V, 3], faces [F, 3|4], basis [K, V, 3] in the face frame, as the motion encoder sees it: on a coarse graph of
-    about ``nodes``, by the shapes that ``rigger`` gives it (its own where that finds no face)."""
+    about ``nodes``, by the shapes that ``rigger`` gives it (its own where these are nothing like them)."""
     graph = build_graph(vertices, faces)
     graph = graph.moved(np.eye(3), 1 / graph.frame.scale, graph.frame.origin)  # back into the face frame
-    shapes = basis if rigger is None else rigged(rigger, vertices, faces, basis)
+    shapes = basis if rigger is None else rigged(rigger, graph, basis)
     return head_of(name, graph, basis, shapes, nodes, root)
 
 
@@ -122,12 +121,10 @@ def head_of(
     )  # fmt: skip
 
 
-def rigged(rigger: Rigger, vertices: np.ndarray, faces: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """The rig head's shapes [K, V, 3] of a mesh, or its own ``basis`` where the rig head does not find its face."""
-    try:
-        found = rigger.rig(vertices, faces)
-    except PTalkerError:
-        return basis
+def rigged(rigger: Rigger, graph: MeshGraph, basis: np.ndarray) -> np.ndarray:
+    """The rig head's shapes [K, V, 3] of a mesh that lies in the face frame, or its own ``basis`` where the rig head does not
+    know what it sees."""
+    found = rigger.shapes(graph)
     both = (np.linalg.norm(b.reshape(len(b), -1), axis=1) + 1e-9 for b in (found, basis))
     cosine = np.einsum("kvc,kvc->k", found, basis) / np.prod(list(both), axis=0)
     return found if cosine[list(LOWER_FACE)].mean() > GOOD else basis
