@@ -118,6 +118,7 @@ def test_rest_is_guessed_where_nobody_knows_it(net: PTalker) -> None:
     seen = Seen(nodes, aligned, torch.ones(2), ring_graph(20, net.config.aligned))
     off = replace(seen, nodes=nodes + 0.3, aligned=aligned + 0.2)
     a, b = seen.from_own_rest(), off.from_own_rest()
+    assert a.aligned is not None and b.aligned is not None
     assert torch.allclose(a.nodes, b.nodes, atol=1e-5) and torch.allclose(a.aligned, b.aligned, atol=1e-5)
     assert float(a.known.sum()) == 0 and float(a.aligned[..., JAW].min()) == 0
     half = seen.from_own_rest(torch.tensor([True, False]))

@@ -145,7 +145,7 @@ def test_surfaces_that_are_no_face(rigger: Rigger):
 
 
 def test_two_heads_in_one_object_are_told(rigger: Rigger, mesh: Mesh):
-    vertices = np.concatenate([mesh[0], mesh[0] + np.float32([1.0, 0, 0])])
+    vertices = np.concatenate([mesh[0], mesh[0] + np.array([1.0, 0, 0], np.float32)])
     faces = np.concatenate([mesh[1], np.where(mesh[1] >= 0, mesh[1] + len(mesh[0]), -1)])
     with pytest.raises(PTalkerError) as e:
         rigger.find(vertices, faces)
@@ -154,7 +154,7 @@ def test_two_heads_in_one_object_are_told(rigger: Rigger, mesh: Mesh):
 
 def test_the_face_is_found_upside_down(rigger: Rigger, mesh: Mesh):
     upright = rigger.find(mesh[0], mesh[1])
-    over = rigger.find(mesh[0] * np.float32([-1, 1, -1]), mesh[1])
+    over = rigger.find(mesh[0] * np.array([-1, 1, -1], np.float32), mesh[1])
     turn = over.graph.frame.rotation @ np.diag([-1, 1, -1]) @ upright.graph.frame.rotation.T
     assert np.trace(turn) > 2.9 and over.confidence > 0.8 and upright.confidence > 0.8
 
