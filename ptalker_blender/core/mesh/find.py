@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from ptalker_blender.core.mesh.graph import Frame, Level, MeshGraph, cells, coarsen
 from ptalker_blender.core.mesh.pose import CROP, Found, candidates, face_weight, follow, settle, slid, unit
@@ -17,7 +18,9 @@ from ptalker_blender.core.model.mesh_encoder import RigNet, batch
 WHOLE = 6000  # nodes of the sketch of a whole mesh that poses are looked for on; of a part of it, as many
 SKETCH = 0.08, 1200  # of a head: patches' size in the face frame, for meshes of more vertices than this
 CHOSEN = 0.05  # a template point is recognised where a vertex gives it this much of its attention
-ENOUGH = 0.3, 0.7  # a face of this quality that PoseNet is as sure of needs no other search
+ENOUGH = 0.45, 0.8  # a face of this quality that PoseNet is as sure of needs no other search
+SKEWS = np.array([[0.5, 0.3, -0.4], [-0.4, 0.6, 0.5]])  # rotation vectors: poses between the 24 that are tried first
+SURE = 0.9  # a confidence that ends the search
 ENDS = 0.1, 0.18  # of a long mesh: how much of its length a head at its end may have
 ELSEWHERE = 2.6  # another face is one whose middle lies farther than this from the first's (face frame)
 
@@ -91,19 +94,22 @@ def judged(net: RigNet, found: list[Found], seen: list[Face], check: Callable[[]
         graph = settle(f.graph, template)
         if not any(slid(s.graph.frame, graph.frame) < 0.5 for s in seen):
             seen = [*seen, Face(graph, quality(net, graph), f.confidence - f.residual)]
-    return sorted(seen, key=lambda s: -s.quality)
+    return sorted(seen, key=lambda s: -s.confidence)
 
 
 def find_face(net: RigNet, graph: MeshGraph, check: Callable[[], None] = lambda: None) -> Face | None:
-    """The face on a mesh in any pose; where the whole does not show one, it is looked for on the largest island and at
-    the ends of the mesh (a body's head). None where nothing proposes any."""
+    """The face on a mesh in any pose; where the whole does not show one, it is looked for on the largest island, at the
+    ends of the mesh (a body's head), and from poses between those tried. None where nothing proposes any."""
     used = graph.cropped(graph.area > 0)
     seen = looked(net, used, check, [], 6)
-    if not seen or not seen[0].clear:
-        for among in parts(used):
-            seen = looked(net, used.cropped(among), check, seen, 3)
-            if seen and seen[0].clear:
-                break
+    tries: list[tuple[MeshGraph, int]] = []
+    if not (seen and seen[0].clear):
+        tries = [(used.cropped(among), 3) for among in parts(used)]
+        tries += [(used.moved(q, 1.0, np.zeros(3)), 6) for q in Rotation.from_rotvec(SKEWS).as_matrix()]
+    for part, keep in tries:
+        if seen and seen[0].confidence > SURE:
+            break
+        seen = looked(net, part, check, seen, keep)
     if not seen:
         return None
     seen = polished(net, used, check, seen)
@@ -121,7 +127,7 @@ def polished(net: RigNet, graph: MeshGraph, check: Callable[[], None], seen: lis
     again = follow(net.pose, near, every, net.cfg.pose_nodes, Found(near, seen[0].pose, 0.0))
     settled = settle(again.graph, net.head.place.numpy())
     new = Face(settled, quality(net, settled), again.confidence - again.residual)
-    return [new, *seen] if new.quality > 0.97 * seen[0].quality else seen
+    return [new, *seen] if new.confidence > 0.97 * seen[0].confidence else seen
 
 
 def looked(net: RigNet, graph: MeshGraph, check: Callable[[], None], seen: list[Face], keep: int) -> list[Face]:
