@@ -180,3 +180,11 @@ def test_a_missing_checkpoint_is_told(tmp_path: Path):
     with pytest.raises(PTalkerError) as e:
         Rigger.load(tmp_path / "none.safetensors")
     assert e.value.code == "checkpoint_missing"
+
+
+def test_a_mesh_is_searched_once_and_again_when_it_changes(rigger: Rigger, mesh: Mesh):
+    first = rigger.find(mesh[0], mesh[1])
+    assert rigger.find(mesh[0].copy(), mesh[1].copy()) is first
+    moved = mesh[0].copy()
+    moved[0] += 1e-3
+    assert rigger.find(moved, mesh[1]) is not first

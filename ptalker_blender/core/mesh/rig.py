@@ -1,5 +1,6 @@
 """What each channel does on a mesh never seen before: vertices and faces in, a basis in the mesh's own units out."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ MIDDLE, REACH, BEHIND = (0.0, -0.1, 0.35), (1.95, 1.45), (-0.95, -0.55)  # the f
 SOFT = 0.03  # how far along the surface the basis is averaged, face frame
 SMALLEST = 60  # vertices of a face
 LARGE = 25_000  # a head of many more vertices is shaped by about as many patches of its surface
+REMEMBERED = 4  # meshes
 UNSURE, CERTAIN = 0.45, 0.4  # below this confidence there is no face; above this quality a second face is one
 
 Progress = Callable[[str, float], None] | None
@@ -31,11 +33,13 @@ Stop = Callable[[], bool] | None
 
 
 class Rigger:
-    """The trained spatial half. Stateless between calls; on the CPU, as it runs once a mesh."""
+    """The trained spatial half, on the CPU, as it runs once a mesh. The faces it found last are remembered: the search for
+    a face takes longer than all the rest, and one mesh is rigged, read and animated many times."""
 
     def __init__(self, net: RigNet, meta: dict[str, str]) -> None:
         self.net, self.meta = net.eval(), meta
         self.config = net.cfg
+        self._faces: dict[bytes, Face] = {}  # by the mesh, oldest first
 
     @classmethod
     def load(cls, path: Path | str | None = None) -> "Rigger":
@@ -68,6 +72,9 @@ class Rigger:
             if cancelled is not None and cancelled():
                 raise Cancelled
 
+        mesh = key(vertices, faces)
+        if mesh in self._faces:
+            return self._faces[mesh]
         graph = build_graph(vertices, faces)
         used = int((graph.area > 0).sum())
         if used < SMALLEST:
@@ -79,6 +86,9 @@ class Rigger:
         other = other_face(self.net, face.graph, check)
         if other is not None and other.quality > CERTAIN and other.confidence > UNSURE:
             raise PTalkerError("two_faces", "The mesh has more than one face.", "Make each head an object of its own.")
+        while len(self._faces) >= REMEMBERED:
+            del self._faces[next(iter(self._faces))]
+        self._faces[mesh] = face
         return face
 
     @torch.no_grad()
@@ -134,6 +144,15 @@ class Rigger:
             for i in range(0, len(g), 4096)
         ]
         return torch.cat(parts, 1).numpy()
+
+
+def key(vertices: np.ndarray, faces: np.ndarray) -> bytes:
+    """The same for the same mesh, another one as soon as anything of it changes."""
+    made = hashlib.blake2b(digest_size=16)
+    for array in (vertices, faces):
+        array = np.ascontiguousarray(array)
+        made.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
+    return made.digest()
 
 
 def smooth(basis: np.ndarray, graph: MeshGraph, rounds: int = 6) -> np.ndarray:
