@@ -4,7 +4,7 @@ PoseNet is quick and sometimes upside down. The rig network, which knows lips an
 of the mesh in each pose: in the right one its vertices choose points all over the template face, in a wrong one few.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ptalker_blender.core.mesh.graph import Frame, Level, MeshGraph, cells, coarsen
-from ptalker_blender.core.mesh.pose import CROP, Found, candidates, face_weight, follow, settle, slid, unit
+from ptalker_blender.core.mesh.pose import CROP, Found, candidates, face_weight, follow, half_way, settle, slid, unit
 from ptalker_blender.core.model.mesh_encoder import RigNet, batch
 
 WHOLE = 6000  # nodes of the sketch of a whole mesh that poses are looked for on; of a part of it, as many
@@ -21,6 +21,9 @@ CHOSEN = 0.05  # a template point is recognised where a vertex gives it this muc
 ENOUGH = 0.45, 0.8  # a face of this quality that PoseNet is as sure of needs no other search
 SKEWS = np.array([[0.5, 0.3, -0.4], [-0.4, 0.6, 0.5]])  # rotation vectors: poses between the 24 that are tried first
 SURE = 0.9  # a confidence that ends the search
+DOUBTFUL = 0.1  # what PoseNet is less sure of is no face where it is surer of another one
+APART = 1.5  # frames (see ``slid``) between which there is no middle
+FINAL = 6000  # vertices by which it comes to stand
 ENDS = 0.1, 0.18  # of a long mesh: how much of its length a head at its end may have
 ELSEWHERE = 2.6  # another face is one whose middle lies farther than this from the first's (face frame)
 
@@ -86,15 +89,20 @@ def quality(net: RigNet, graph: MeshGraph) -> float:
     return float((known.max(0) > CHOSEN).mean() * (weight @ known.sum(1)) / weight.sum())
 
 
-def judged(net: RigNet, found: list[Found], seen: list[Face], check: Callable[[], None]) -> list[Face]:
-    """Each proposal settled and judged, added to ``seen``; the best first."""
+def judged(net: RigNet, found: Iterable[Found], seen: list[Face], check: Callable[[], None]) -> list[Face]:
+    """Proposals settled and judged, added to ``seen``, until one is surely the face; the best first."""
     template = net.head.place.numpy()
     for f in found:
         check()
+        sure = f.confidence - f.residual
+        if seen and sure < DOUBTFUL < seen[0].pose:
+            continue
         graph = settle(f.graph, template)
         if not any(slid(s.graph.frame, graph.frame) < 0.5 for s in seen):
-            seen = [*seen, Face(graph, quality(net, graph), f.confidence - f.residual)]
-    return sorted(seen, key=lambda s: -s.confidence)
+            seen = sorted([*seen, Face(graph, quality(net, graph), sure)], key=lambda s: -s.confidence)
+        if seen[0].confidence > SURE:
+            break
+    return seen
 
 
 def find_face(net: RigNet, graph: MeshGraph, check: Callable[[], None] = lambda: None) -> Face | None:
@@ -112,22 +120,27 @@ def find_face(net: RigNet, graph: MeshGraph, check: Callable[[], None] = lambda:
         seen = looked(net, part, check, seen, keep)
     if not seen:
         return None
-    seen = polished(net, used, check, seen)
-    return replace(seen[0], graph=settle(at(graph, seen[0].graph.frame), net.head.place.numpy()))
-
-
-def polished(net: RigNet, graph: MeshGraph, check: Callable[[], None], seen: list[Face]) -> list[Face]:
-    """The best face looked at once more, on a sketch of nothing but its surroundings: what else the mesh has does not
-    matter to where it comes to stand."""
     check()
-    near = at(graph, seen[0].graph.frame)
-    near = sketch(near.cropped(np.linalg.norm(near.pos, axis=1) < CROP))
-    near = at(near, seen[0].graph.frame)
+    face = polished(net, used, seen[0])
+    return replace(face, graph=at(graph, face.graph.frame))
+
+
+def polished(net: RigNet, graph: MeshGraph, face: Face) -> Face:
+    """A face looked at once more, on a sketch of nothing but its surroundings: what else the mesh has does not matter to
+    where it comes to stand. That is half way between where PoseNet sees it and where it lies on the template: on heads of
+    other proportions the one or the other is off. Where they are far apart, it is the one that the rig network knows."""
+    near = at(graph, face.graph.frame)
+    near = at(sketch(near.cropped(np.linalg.norm(near.pos, axis=1) < CROP)), face.graph.frame)
     every = np.ones(len(near.pos), bool)
-    again = follow(net.pose, near, every, net.cfg.pose_nodes, Found(near, seen[0].pose, 0.0))
-    settled = settle(again.graph, net.head.place.numpy())
-    new = Face(settled, quality(net, settled), again.confidence - again.residual)
-    return [new, *seen] if new.confidence > 0.97 * seen[0].confidence else seen
+    again = follow(net.pose, near, every, net.cfg.pose_nodes, Found(near, face.pose, 0.0))
+    sure = again.confidence - again.residual
+    settled = settle(again.graph, net.head.place.numpy(), FINAL)
+    if slid(again.graph.frame, settled.frame) < APART:
+        choice = [at(near, half_way(again.graph.frame, settled.frame))]
+    else:
+        choice = [again.graph, settled]
+    best = max((Face(g, quality(net, g), sure) for g in choice), key=lambda f: f.quality)
+    return best if best.confidence > 0.97 * face.confidence else face
 
 
 def looked(net: RigNet, graph: MeshGraph, check: Callable[[], None], seen: list[Face], keep: int) -> list[Face]:

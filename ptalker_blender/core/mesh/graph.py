@@ -92,10 +92,12 @@ def face_edges(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     nxt = np.where(col[None] + 1 < count[:, None], col[None] + 1, 0)
     a, b = faces, np.take_along_axis(faces, nxt, 1)
     ok = (a >= 0) & (b >= 0) & (a != b)
-    pairs = np.sort(np.stack([a[ok], b[ok]], 1), 1)
-    if not len(pairs):
+    a, b = a[ok], b[ok]
+    if not len(a):
         raise PTalkerError("mesh_degenerate", "The mesh's faces have no edges.", "Choose an object with a face.")
-    return np.unique(pairs, axis=0, return_counts=True)
+    size = int(faces.max()) + 1
+    number, count = np.unique(np.minimum(a, b) * size + np.maximum(a, b), return_counts=True)  # much faster than of pairs
+    return np.stack(np.divmod(number, size), 1), count
 
 
 def normals(pos: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -120,8 +122,10 @@ def build_graph(vertices: np.ndarray, faces: np.ndarray) -> MeshGraph:
     """
     vertices, faces = check(vertices, faces)
     pairs, count = face_edges(faces)
-    origin = vertices[np.unique(pairs)].mean(0)
-    extent = float(np.abs(vertices[np.unique(pairs)] - origin).max())
+    used = np.zeros(len(vertices), bool)
+    used[pairs] = True
+    origin = vertices[used].mean(0)
+    extent = float(np.abs(vertices[used] - origin).max())
     if extent <= 0 or not np.isfinite(extent):
         raise PTalkerError("mesh_degenerate", "All vertices of the mesh lie in one point.", "Apply its scale.")
     pos = (vertices - origin) / extent
@@ -208,7 +212,8 @@ def coarsen(graph: MeshGraph | Level, voxel: float) -> Level:
     centre = (mean[0] / total[:, None]).astype(np.float32)
     normal = (mean[1] / np.maximum(np.linalg.norm(mean[1], axis=1, keepdims=True), 1e-12)).astype(np.float32)
     pair = own[edges]
-    pair = np.unique(pair[:, pair[0] != pair[1]], axis=1)
+    pair = pair[:, pair[0] != pair[1]]
+    pair = np.stack(np.divmod(np.unique(pair[0] * n + pair[1]), n))
     near, weight = interpolation(pos, centre, own, pair, voxel)
     return Level(centre, normal, total.astype(np.float32), graph.island[chosen], pair, own, near, weight)
 

@@ -1,6 +1,6 @@
 """Where the face is on a mesh in any pose, unit and company: the network's idea of it, made exact by least squares."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import permutations, product
 
@@ -13,7 +13,10 @@ from ptalker_blender.core.mesh.graph import Frame, Level, MeshGraph, cells, coar
 
 CROP = 2.2  # what lies farther than this from the origin of the face frame does not help to find the face
 FAR = 3.0  # canonical positions beyond this are drawn in to it
-FARTHEST = 0.21, 0.18, 0.2  # radians, logarithm of the scale, face frame: as far as a face may settle from where it stood
+FARTHEST = 0.21, 0.18, 0.2  # radians, logarithm of the scale, face frame: frames that differ by less are one face's
+SETTLING = (0.12, 20), (0.06, 10)  # width of the trust in the template, steps at most
+STANDS = 0.001  # radians, face frame: a step as small as this is the last
+MIDDLE = np.array([0.0, 0.0, 0.45])  # of the face, face frame
 BY_NORMAL = np.array([1.0, 1.0, 1.0, 0.15, 0.15, 0.15])  # how much normals count in matching the template
 
 
@@ -39,7 +42,7 @@ def umeyama(a: np.ndarray, b: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, fl
 
 def face_weight(place: np.ndarray) -> np.ndarray:
     """How much a canonical position [..., 3] counts for the frame: 1 on the face, fading behind the ears and below."""
-    return np.exp(-(((place - np.array([0.0, 0.0, 0.45])) / 0.7) ** 2).sum(-1)) + 1e-6
+    return np.exp(-(((place - MIDDLE) / 0.7) ** 2).sum(-1)) + 1e-6
 
 
 def turns() -> np.ndarray:
@@ -102,9 +105,9 @@ def fit(level: Level, place: np.ndarray) -> tuple[np.ndarray, float, np.ndarray,
 
 def candidates(
     net: torch.nn.Module, graph: MeshGraph, among: np.ndarray, nodes: int, check: Callable[[], None], keep: int = 6
-) -> list[Found]:
+) -> Iterator[Found]:
     """Try the vertices ``among`` [V] in 24 poses and follow the ``keep`` best through crops round the face: the frames
-    that differ, the likeliest first."""
+    that differ, the likeliest first. One that is not asked for costs nothing."""
     used = unit(graph.cropped(among))
     level = patches(used[0], nodes // 2)
     rotations = turns()
@@ -114,24 +117,24 @@ def candidates(
         start = Level(**{**vars(level), "pos": (level.pos @ rotations[i].T).astype(np.float32)})
         starts.append((i, *fit(start, place[i])))
     starts.sort(key=lambda x: x[4] - 1 / (1 + np.exp(-score[x[0]])))
-    found: list[Found] = []
+    found: list[Frame] = []
     for i, r, s, t, rms in starts:
         check()
         now = graph.moved(np.eye(3), used[1], used[2]).moved(r @ rotations[i], s, t)
         if len(found) == keep:
             break
-        if any(slid(f.graph.frame, now.frame) < 2 for f in found):
+        if any(slid(f, now.frame) < 2 for f in found):
             continue
         new = follow(net, now, among, nodes, Found(now, float(1 / (1 + np.exp(-score[i]))), rms))
-        if not any(slid(f.graph.frame, new.graph.frame) < 1 for f in found):
-            found.append(new)
-    return sorted(found, key=lambda f: f.residual - f.confidence)
+        if not any(slid(f, new.graph.frame) < 1 for f in found):
+            found.append(new.graph.frame)
+            yield new
 
 
-def follow(net: torch.nn.Module, now: MeshGraph, among: np.ndarray, nodes: int, start: Found) -> Found:
-    """Ask again about what lies round the face, up to five times: ``now`` is the graph as ``start`` puts it."""
+def follow(net: torch.nn.Module, now: MeshGraph, among: np.ndarray, nodes: int, start: Found, rounds: int = 5) -> Found:
+    """Ask again about what lies round the face, ``rounds`` times at most: ``now`` is the graph as ``start`` puts it."""
     rms, sure = start.residual, start.confidence
-    for _ in range(5):
+    for _ in range(rounds):
         near = (np.linalg.norm(now.pos, axis=1) < CROP) & among
         if near.sum() < 12:
             break
@@ -147,34 +150,37 @@ def follow(net: torch.nn.Module, now: MeshGraph, among: np.ndarray, nodes: int, 
     return Found(now, sure, rms)
 
 
-def settle(graph: MeshGraph, template: np.ndarray, steps: int = 12, most: int = 2500) -> MeshGraph:
+def settle(graph: MeshGraph, template: np.ndarray, most: int = 2500) -> MeshGraph:
     """Lay the face on the template face: small similarity steps that bring its surface onto the template's.
 
     ``template`` [M, 6] positions and normals in the face frame. Point-to-plane least squares over the nearest template
-    points that look the same way, weighted by ``face_weight``, with less trust in what is far away. A face of other
-    proportions settles where it fits best; one that would slide far from where it stood (FARTHEST) is so unlike the
-    template that it stays.
+    points that look the same way, weighted by ``face_weight`` and area, with less trust in what is far away. Ends in the
+    same frame from wherever it starts as far as some 20 degrees and centimetres off, however fine the mesh; where it
+    starts far from any face it ends anywhere: the caller has to look at what it made.
     """
-    start, unsettled = graph.frame, graph
     rows = np.flatnonzero((face_weight(graph.pos) > 0.15) & (graph.area > 0))
     if len(rows) < 12:
         return graph
     rows = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
     tree = KDTree(template * BY_NORMAL)
-    size = np.sqrt(graph.area[rows] / graph.area[rows].mean())
-    for step in range(steps):
-        x, n = graph.pos[rows].astype(np.float64), graph.normal[rows].astype(np.float64)
-        near = tree.query(np.concatenate([x, n], 1) * BY_NORMAL)[1]
-        p, m = template[near, :3].astype(np.float64), template[near, 3:].astype(np.float64)
-        away = ((x - p) ** 2).sum(1)
-        width = 0.12 if step < steps // 2 else 0.06
-        w = face_weight(x) * size * ((n * m).sum(1) > 0.5) / (1 + away / width**2)
-        jac = np.concatenate([np.cross(x, m), m, (x * m).sum(1, keepdims=True)], 1)  # turn, shift, grow
-        off = ((p - x) * m).sum(1)
-        lhs = (jac * w[:, None]).T @ jac + 1e-3 * w.sum() * np.diag([1, 1, 1, 0.1, 0.1, 0.1, 1])
-        turn, shift, grow = np.split(np.linalg.solve(lhs, (jac * w[:, None]).T @ off), [3, 6])
-        graph = graph.moved(Rotation.from_rotvec(turn).as_matrix(), float(np.exp(grow[0])), shift)
-    return graph if slid(start, graph.frame) < 1 else unsettled
+    pos, normal = graph.pos[rows].astype(np.float64), graph.normal[rows].astype(np.float64)
+    area = graph.area[rows] / graph.area[rows].mean()
+    frame = Frame(np.eye(3), 1.0, np.zeros(3))  # from where the graph stood
+    for width, steps in SETTLING:
+        for _ in range(steps):
+            x, n = frame.scale * (pos - frame.origin) @ frame.rotation.T, normal @ frame.rotation.T
+            near = tree.query(np.concatenate([x, n], 1) * BY_NORMAL)[1]
+            p, m = template[near, :3].astype(np.float64), template[near, 3:].astype(np.float64)
+            w = face_weight(x) * area * ((n * m).sum(1) > 0.5) / (1 + ((x - p) ** 2).sum(1) / width**2)
+            if w.sum() < 1e-3 * area.sum():
+                return graph  # it left the template
+            jac = np.concatenate([np.cross(x, m), m, (x * m).sum(1, keepdims=True)], 1)  # turn, shift, grow
+            lhs = (jac * w[:, None]).T @ jac + 1e-3 * w.sum() * np.diag([1, 1, 1, 0.1, 0.1, 0.1, 1])
+            step = np.linalg.solve(lhs, (jac * w[:, None]).T @ ((p - x) * m).sum(1))
+            frame = frame.then(Rotation.from_rotvec(step[:3]).as_matrix(), float(np.exp(step[6])), step[3:6])
+            if np.abs(step).max() < STANDS:
+                break
+    return graph.moved(frame.rotation, frame.scale, -frame.scale * frame.rotation @ frame.origin)
 
 
 def slid(a: Frame, b: Frame) -> float:
@@ -182,3 +188,11 @@ def slid(a: Frame, b: Frame) -> float:
     turn = Rotation.from_matrix(b.rotation @ a.rotation.T).magnitude()
     shift = np.linalg.norm(b.inside(a.origin))
     return float(max(turn / FARTHEST[0], abs(np.log(b.scale / a.scale)) / FARTHEST[1], shift / FARTHEST[2]))
+
+
+def half_way(a: Frame, b: Frame) -> Frame:
+    """The frame in the middle between two; the middle of the face lies half way, too."""
+    turn = Rotation.from_matrix(b.rotation @ a.rotation.T).as_rotvec() / 2
+    rotation, scale = Rotation.from_rotvec(turn).as_matrix() @ a.rotation, float(np.sqrt(a.scale * b.scale))
+    middle = sum(f.origin + f.rotation.T @ MIDDLE / f.scale for f in (a, b)) / 2
+    return Frame(rotation, scale, middle - rotation.T @ MIDDLE / scale)

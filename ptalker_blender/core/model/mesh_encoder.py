@@ -254,9 +254,13 @@ class RigHead(nn.Module):
         """How much each vertex looks like each point of the template, and like none: [V, M + nulls]."""
         query = self.query(g)
         spot, a = pos + 0.2 * query[:, -3:], self.near.exp()  # where on the template's surface the vertex belongs
-        far = torch.cdist(spot, self.place[:, :3]) ** 2
-        alike = a[1] * (normal @ self.place[:, 3:].T) - a[0] * far
-        return query[:, :-3] @ self.keys.T + F.pad(alike, (0, self.cfg.nulls), value=-20.0)
+        place, looks = self.place[:, :3], self.place[:, 3:]
+        # keys.query + a1 normal.looks - a0 |spot - place|^2 (nulls: keys.query - 20), as one product
+        rest = [spot, normal, (spot**2).sum(1, keepdim=True), torch.ones_like(spot[:, :1])]
+        keyed = [2 * a[0] * place, a[1] * looks, -a[0].expand(len(place), 1), -a[0] * (place**2).sum(1, keepdim=True)]
+        alike = F.pad(torch.cat(keyed, 1), (0, 0, 0, self.cfg.nulls))
+        alike[len(place) :, -1] = -20.0
+        return torch.cat([query[:, :-3], *rest], 1) @ torch.cat([self.keys, alike], 1).T
 
     def chosen(self, g: Tensor, pos: Tensor, normal: Tensor) -> Tensor:
         """The share [V, M + nulls] of its attention that each vertex gives to each point of the template."""
