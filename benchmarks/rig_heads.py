@@ -15,10 +15,17 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ptalker_blender.core.channels import CHANNELS
+from ptalker_blender.core.landmarks import NAMES
 from ptalker_blender.core.train.motion_heads import Shaped, cropped, parts, triangles, turned, warped
 from ptalker_blender.core.train.rig_eval import decimated
 from ptalker_blender.core.train.rig_heads import CENTRE, UNIT
 
+# The vertices of ``landmarks68`` whose middle is a landmark, by its name in core/landmarks.py.
+MULTI_PIE = {
+    "mouth_left": (64,), "mouth_right": (60,), "lip_upper": (62,), "lip_lower": (66,), "chin": (8,), "nose_tip": (30,),
+    "eye_left_outer": (45,), "eye_left_inner": (42,), "eye_left_upper": (43, 44), "eye_left_lower": (46, 47),
+    "eye_right_outer": (36,), "eye_right_inner": (39,), "eye_right_upper": (37, 38), "eye_right_lower": (40, 41),
+}  # fmt: skip
 FLIP = np.array([-1.0, 1.0, 1.0])
 # The cartoon drawn by hand: centre, width, push, growth (face frame); what lies off the middle is done on both sides.
 CARTOON = [
@@ -32,17 +39,21 @@ CARTOON = [
 
 @dataclass(frozen=True)
 class Case:
-    """A mesh in any pose and unit: vertices [V, 3], faces [F, 3|4] (-1 pads), true basis [K, V, 3] in the same frame."""
+    """A mesh in any pose and unit: vertices [V, 3], faces [F, 3|4] (-1 pads), true basis [K, V, 3] and, where they are known,
+    true landmarks [L, 3] (core/landmarks.py) in the same frame."""
 
     name: str
     vertices: np.ndarray
     faces: np.ndarray
     basis: np.ndarray
+    marks: np.ndarray | None = None
 
     def posed(self, rng: np.random.Generator) -> Case:
         """Turned anyhow, in another unit, somewhere else."""
         r, s = Rotation.random(rng=rng).as_matrix(), float(np.exp(rng.uniform(-4, 4)))
-        return replace(self, vertices=s * self.vertices @ r.T + rng.normal(size=3) * s * 5, basis=s * self.basis @ r.T)
+        shift = rng.normal(size=3) * s * 5
+        marks = None if self.marks is None else s * self.marks @ r.T + shift
+        return replace(self, vertices=s * self.vertices @ r.T + shift, basis=s * self.basis @ r.T, marks=marks)
 
 
 def thin(mesh: Shaped, count: int) -> Shaped:
@@ -83,17 +94,20 @@ def ict_cases(file: Path, seed: int) -> Iterator[Case]:
         neutral = (z["neutral"] - CENTRE) / UNIT
         return Shaped((v - CENTRE) / UNIT, faces, z["arkit"].astype(np.float32) / UNIT, neutral)
 
-    def case(name: str, mesh: Shaped) -> Case:
-        return Case(name, mesh.vertices, mesh.faces, mesh.basis.astype(np.float32))
+    def case(name: str, whole: Shaped, keep: np.ndarray | None = None, count: int | None = None) -> Case:
+        marks = np.stack([whole.vertices[z["landmarks68"][list(MULTI_PIE[n])]].mean(0) for n in NAMES])
+        mesh = whole if keep is None else cropped(whole, keep)
+        mesh = mesh if count is None else thin(mesh, count)
+        return Case(name, mesh.vertices, mesh.faces, mesh.basis.astype(np.float32), marks)
 
     yield case("person, all parts", person())
-    yield case("person, skin and eyes, 2.2k", thin(cropped(person(), head), 2200))
-    yield case("mask 1.2k", thin(cropped(person(), narrow), 1220))
-    yield case("mask 1.2k, warped", thin(cropped(warped(person(), rng, 0.7), narrow), 1220))
+    yield case("person, skin and eyes, 2.2k", person(), head, 2200)
+    yield case("mask 1.2k", person(), narrow, 1220)
+    yield case("mask 1.2k, warped", warped(person(), rng, 0.7), narrow, 1220)
     for i, (keep, count) in enumerate(((narrow, 2000), (skin, 4100), (mask, 5000), (sockets, 2200))):
-        yield case(f"warped {i}", thin(cropped(warped(person(), rng, 1.0), keep), count))
-    yield case("cartoon 4.1k", thin(cropped(cartoon(person()), head), 4100))
-    yield case("cartoon skin 2.2k", thin(cropped(cartoon(warped(person(), rng, 0.3)), skin), 2200))
+        yield case(f"warped {i}", warped(person(), rng, 1.0), keep, count)
+    yield case("cartoon 4.1k", cartoon(person()), head, 4100)
+    yield case("cartoon skin 2.2k", cartoon(warped(person(), rng, 0.3)), skin, 2200)
 
 
 def anny_cases(folder: Path) -> Iterator[Case]:

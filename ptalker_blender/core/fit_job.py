@@ -10,6 +10,7 @@ import numpy as np
 from .channels import CHANNELS
 from .errors import PTalkerError
 from .jobs import LoadModel, Reporter, _part, _write
+from .landmarks import read_guide
 from .mesh.io import check_head
 from .npz import check_writable
 from .protocol import Fit, Result
@@ -25,17 +26,20 @@ def fit(job: Fit, load: LoadModel, reporter: Reporter) -> Result:
         raise PTalkerError("weights_invalid", f"'{Path(job.weights).name}' has no weights of the {len(CHANNELS)} channels.")
     if keys["low"].shape != (count,) or keys["high"].shape != (count,) or (keys["low"] > keys["high"]).any():
         raise PTalkerError("keys_invalid", "The shape keys' ranges do not fit them.")
-    arrays = _on_poses(weights, keys, load, reporter) if "poses" in keys else _on_mesh(weights, keys, load, reporter)
+    arrays = _on_poses(weights, keys, load, reporter) if "poses" in keys else _on_mesh(job.keys, weights, keys, load, reporter)
     _write(job.out, arrays, None, reporter)
     return Result(job.id, job.out, len(weights))
 
 
-def _on_mesh(weights: np.ndarray, keys: Mapping[str, np.ndarray], load: LoadModel, reporter: Reporter) -> dict[str, np.ndarray]:
+def _on_mesh(
+    path: str, weights: np.ndarray, keys: Mapping[str, np.ndarray], load: LoadModel, reporter: Reporter
+) -> dict[str, np.ndarray]:
     from .mesh.key_fit import KeyFit
     from .mesh.key_fit import fit as fit_keys
 
     vertices, faces = check_head(keys.get("vertices"), keys.get("faces"))
-    basis = load().rig(vertices, faces, progress=_part(reporter, 0.0, 0.6), cancelled=reporter.cancelled)
+    guide = read_guide(path)
+    basis = load().rig(vertices, faces, guide=guide, progress=_part(reporter, 0.0, 0.6), cancelled=reporter.cancelled)
     try:
         found = fit_keys(
             weights, basis, keys["keys"], keys["low"], keys["high"],

@@ -13,9 +13,10 @@ from .channels import CHANNELS
 from .errors import Cancelled, PTalkerError
 from .follow_job import rig_parts
 from .gains import Gains
+from .landmarks import NAMES, read_guide
 from .mesh.io import read_head
 from .npz import Frames, check_writable, write_npz
-from .protocol import Generate, Result, Rig
+from .protocol import Generate, Landmarks, Result, Rig
 
 if TYPE_CHECKING:
     from .runtime import PTalker
@@ -27,6 +28,7 @@ MAX_SEED = 2**63 - 1
 
 # Where the runtime's stages lie within its part of a job: frames are made while the sound is heard; the last ones remain.
 _STAGES = {"listening": (0.0, 0.9), "animating": (0.9, 1.0)}
+UNSURE_SENTENCE = "The face was recognised with little certainty: look at the result, and mark landmarks where it is wrong."
 _BLOCK = 1 << 16  # samples of silence at a time
 
 LoadModel = Callable[[], "PTalker"]
@@ -76,6 +78,7 @@ def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
     gains = Gains(job.jaw, job.lips, job.upper_face, job.blink).checked()
     check_writable(Path(job.out))
     head = read_head(job.mesh) if job.mesh is not None else None
+    guide = read_guide(job.mesh) if job.mesh is not None else None
     reporter.progress("reading the sound", 0.0)
     sound = check_audio(job.audio, reporter.cancelled)
     first, count = part(sound.samples, job.start, job.duration)
@@ -86,7 +89,7 @@ def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
     style, warnings = _style(job, model, reporter)
     basis = None
     if head is not None:
-        basis = model.rig(*head, progress=_part(reporter, 0.1, 0.3), cancelled=reporter.cancelled)
+        basis = model.rig(*head, guide=guide, progress=_part(reporter, 0.1, 0.3), cancelled=reporter.cancelled)
     heard = Heard(between(sound.blocks(reporter.cancelled), first, count))
     weights = model.generate(
         heard,
@@ -169,20 +172,47 @@ def _silence(count: int) -> Iterator[np.ndarray]:
 
 
 def rig(job: Rig, load: LoadModel, reporter: Reporter) -> Result:
-    """Do ``job`` and write ``job.out``: names [K], basis [K, V, 3] float32 in the mesh's own units and frame.
+    """Do ``job`` and write ``job.out``: names [K], basis [K, V, 3] float32 and landmarks [L, 3] with landmark_names [L], in the
+    mesh's own units and frame, and confidence 0..1 that the face is where it was found.
 
-    The mesh may be a head with parts that follow it (follow_job.py).
+    The mesh may be a head with parts that follow it (follow_job.py). Raises PTalkerError, Cancelled.
     """
+    from .mesh import guided
+
     check_writable(Path(job.out))
     vertices, faces = read_head(job.mesh)
+    guide = read_guide(job.mesh, job.landmarks)
     model = load()
+    found: list[guided.Rigged] = []  # of the head; then of the head with what follows it
 
     def rig_mesh(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-        return model.rig(vertices, faces, progress=_part(reporter, 0.0, 0.95), cancelled=reporter.cancelled)
+        mine, report = guide.first(len(vertices)), _part(reporter, 0.0, 0.95)
+        found.append(guided.rig(model.rigger, vertices, faces, mine, report, reporter.cancelled))
+        return found[-1].basis
 
     basis = rig_parts(job.mesh, vertices, faces, rig_mesh)
-    _write(job.out, {"names": np.array(CHANNELS), "basis": basis.astype(np.float32, copy=False)}, None, reporter)
-    return Result(job.id, job.out)
+    marks, sure = found[0].landmarks, found[0].confidence
+    arrays = {"names": np.array(CHANNELS), "basis": basis.astype(np.float32, copy=False), **_landmarks(marks, sure)}
+    _write(job.out, arrays, None, reporter)
+    warnings = () if sure >= guided.UNSURE else (UNSURE_SENTENCE,)
+    return Result(job.id, job.out, warnings=warnings, figures={"confidence": round(sure, 3)})
+
+
+def landmarks(job: Landmarks, load: LoadModel, reporter: Reporter) -> Result:
+    """Do ``job`` and write ``job.out``: what ``rig`` writes without names and basis. Raises PTalkerError, Cancelled."""
+    from .mesh import guided
+
+    check_writable(Path(job.out))
+    vertices, faces = read_head(job.mesh)
+    guide = read_guide(job.mesh)
+    reporter.progress("finding the face", 0.0)
+    marks, sure = guided.seen(load().rigger, vertices, faces, guide, reporter.cancelled)
+    _write(job.out, _landmarks(marks, sure), None, reporter)
+    return Result(job.id, job.out, figures={"confidence": round(sure, 3)})
+
+
+def _landmarks(marks: np.ndarray, confidence: float) -> dict[str, np.ndarray | np.generic]:
+    return {"landmark_names": np.array(NAMES), "landmarks": marks.astype(np.float32), "confidence": np.float64(confidence)}
 
 
 def _part(reporter: Reporter, start: float, end: float) -> Callable[[str, float], None]:

@@ -112,7 +112,19 @@ class Explain:
 
 @dataclass(frozen=True)
 class Rig:
-    """A head to its basis. ``out`` gets names [K] and basis [K, V, 3]."""
+    """A head to its basis. ``out`` gets names [K], basis [K, V, 3], landmark_names [L], landmarks [L, 3] and confidence.
+    ``mesh`` may hold what the artist says of the face (core/landmarks.py); the file ``landmarks`` (JSON) goes before that.
+    Result.figures: confidence 0..1."""
+
+    id: int
+    mesh: str
+    out: str
+    landmarks: str | None = None
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Where the model sees the landmarks of a face. ``out`` gets landmark_names [L], landmarks [L, 3] and confidence."""
 
     id: int
     mesh: str
@@ -198,13 +210,13 @@ class CancelledJob:
     id: int
 
 
-Request = Hello | Generate | ReadStyle | FineTune | Explain | Rig | Fit | Cancel | Shutdown
-Job = Generate | ReadStyle | FineTune | Explain | Rig | Fit
+Request = Hello | Generate | ReadStyle | FineTune | Explain | Rig | Landmarks | Fit | Cancel | Shutdown
+Job = Generate | ReadStyle | FineTune | Explain | Rig | Landmarks | Fit
 Event = Ready | Progress | Result | Failed | CancelledJob
 
 _REQUESTS: dict[str, type] = {
-    "hello": Hello, "generate": Generate, "style": ReadStyle, "finetune": FineTune, "explain": Explain, "rig": Rig, "fit": Fit,
-    "cancel": Cancel, "shutdown": Shutdown,
+    "hello": Hello, "generate": Generate, "style": ReadStyle, "finetune": FineTune, "explain": Explain, "rig": Rig,
+    "landmarks": Landmarks, "fit": Fit, "cancel": Cancel, "shutdown": Shutdown,
 }  # fmt: skip
 _EVENTS: dict[str, type] = {
     "ready": Ready, "progress": Progress, "result": Result, "error": Failed, "cancelled": CancelledJob,

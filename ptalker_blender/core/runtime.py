@@ -15,6 +15,8 @@ from .channels import CHANNELS
 from .device import pick_device
 from .errors import Cancelled, PTalkerError
 from .gains import EVEN, Gains
+from .landmarks import Guide
+from .mesh import guided
 from .mesh.rig import Rigger
 from .model.ptalker import PTalker as Network
 from .speech import BATCH, CORE, HOP, SpeechEncoder
@@ -111,10 +113,15 @@ class PTalker:
         vertices: np.ndarray,
         faces: np.ndarray,
         *,
+        guide: Guide | None = None,
         progress: Progress | None = None,
         cancelled: Cancel | None = None,
     ) -> np.ndarray:
-        """vertices [V, 3], faces [F, 3 or 4] (-1 pads) -> basis [K, V, 3] float32, the mesh's own units and frame."""
+        """vertices [V, 3], faces [F, 3 or 4] (-1 pads) -> basis [K, V, 3] float32, the mesh's own units and frame.
+
+        ``guide``: what the artist says of the face (landmarks.py). Raises PTalkerError, Cancelled."""
+        if guide:
+            return guided.rig(self.rigger, vertices, faces, guide, progress, cancelled).basis
         return self.rigger.rig(vertices, faces, progress=progress, cancelled=cancelled)
 
     def info(self) -> dict:

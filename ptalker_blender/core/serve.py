@@ -30,6 +30,7 @@ from .protocol import (
     Generate,
     Hello,
     Job,
+    Landmarks,
     Progress,
     ProtocolError,
     ReadStyle,
@@ -240,6 +241,8 @@ def _work(job: Job, model: PTalker, inbox: Inbox) -> None:
                 answer = jobs.generate(job, lambda: model, reporter)
             case Rig():
                 answer = jobs.rig(job, lambda: model, reporter)
+            case Landmarks():
+                answer = jobs.landmarks(job, lambda: model, reporter)
             case ReadStyle():
                 answer = style_jobs.read(job, lambda: model, reporter)
             case FineTune():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from .options import Terminal, add_device, load_model
@@ -11,7 +12,11 @@ from .options import Terminal, add_device, load_model
 def register(commands: Any) -> None:
     parser = commands.add_parser("rig", help="a basis of shapes for a head mesh", description=__doc__)
     parser.add_argument("mesh", metavar="HEAD.npz", help="vertices [V, 3] and faces [F, 3 or 4], -1 pads triangles")
-    parser.add_argument("--out", metavar="BASIS.npz", required=True, help="names [K] and basis [K, V, 3]")
+    parser.add_argument("--landmarks", metavar="L.json", help='{"mouth_left": [x, y, z], ...}: docs/rig.md')
+    parser.add_argument(
+        "--out", metavar="BASIS.npz", required=True,
+        help="names [K], basis [K, V, 3], landmark_names [L], landmarks [L, 3], confidence",
+    )  # fmt: skip
     add_device(parser)
     parser.set_defaults(run=run)
 
@@ -22,7 +27,10 @@ def run(args: argparse.Namespace) -> int:
 
     terminal = Terminal()
     try:
-        jobs.rig(Rig(id=0, mesh=args.mesh, out=args.out), lambda: load_model(args.device), terminal)
+        job = Rig(id=0, mesh=args.mesh, out=args.out, landmarks=args.landmarks)
+        result = jobs.rig(job, lambda: load_model(args.device), terminal)
     finally:
         terminal.clear()
+    for warning in result.warnings:
+        print(warning, file=sys.stderr)
     return 0

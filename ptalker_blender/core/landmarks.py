@@ -1,0 +1,101 @@
+"""What an artist may say of a face: a few landmarks, and which vertices are the face. No torch: both sides import this."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .errors import PTalkerError
+
+# Name -> where it lies on the template face (face frame: +x the face's left, +y up, +z out of the face, 1.0 is about 10 cm).
+PLACES: dict[str, tuple[float, float, float]] = {
+    "mouth_left": (0.221, -0.349, 0.513),
+    "mouth_right": (-0.221, -0.349, 0.513),
+    "lip_upper": (0.0, -0.332, 0.628),
+    "lip_lower": (0.0, -0.340, 0.625),
+    "chin": (0.0, -0.757, 0.543),
+    "nose_tip": (0.0, 0.041, 0.807),
+    "eye_left_outer": (0.446, 0.343, 0.360),
+    "eye_left_inner": (0.184, 0.325, 0.420),
+    "eye_left_upper": (0.333, 0.391, 0.450),
+    "eye_left_lower": (0.330, 0.308, 0.434),
+    "eye_right_outer": (-0.446, 0.343, 0.360),
+    "eye_right_inner": (-0.184, 0.325, 0.420),
+    "eye_right_upper": (-0.333, 0.391, 0.450),
+    "eye_right_lower": (-0.330, 0.308, 0.434),
+}
+NAMES = tuple(PLACES)
+FIX = "Use names such as mouth_left with three numbers each; docs/rig.md lists them."
+
+
+@dataclass(frozen=True)
+class Guide:
+    """``marks``: name -> position [3] in the mesh's own units and frame; ``face`` [V] bool: where the face is looked for."""
+
+    marks: dict[str, np.ndarray] = field(default_factory=dict)
+    face: np.ndarray | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.marks) or self.face is not None
+
+    def first(self, count: int) -> Guide:
+        """For a mesh that is this one's first ``count`` vertices; of more vertices than are known the others are no face."""
+        if self.face is None:
+            return self
+        return Guide(self.marks, np.pad(self.face, (0, max(0, count - len(self.face))))[:count])
+
+
+def other_side(name: str) -> str:
+    """mouth_left -> mouth_right and back; a landmark in the middle stays."""
+    parts = name.split("_")
+    return "_".join({"left": "right", "right": "left"}.get(part, part) for part in parts)
+
+
+def checked(marks: object) -> dict[str, np.ndarray]:
+    """Landmarks by name, each with its position. Raises PTalkerError landmarks_invalid."""
+    if not isinstance(marks, dict):
+        raise PTalkerError("landmarks_invalid", "Landmarks must be a table of names and positions.", FIX)
+    out = {}
+    for name, value in marks.items():
+        if name not in PLACES:
+            raise PTalkerError("landmarks_invalid", f"There is no landmark named '{name}'.", f"Known are {', '.join(NAMES)}.")
+        numbers = np.asarray(value, object).ravel().tolist()
+        real = [x for x in numbers if isinstance(x, int | float) and not isinstance(x, bool)]
+        if len(numbers) != 3 or len(real) != 3 or not np.isfinite(np.array(real, float)).all():
+            raise PTalkerError("landmarks_invalid", f"The landmark '{name}' is not three finite numbers.", FIX)
+        out[name] = np.array(real, float)
+    return out
+
+
+def read_landmarks(path: str | Path) -> dict[str, np.ndarray]:
+    """L.json, ``{"mouth_left": [x, y, z], ...}`` -> landmarks. Raises PTalkerError landmarks_invalid, landmarks_unreadable."""
+    try:
+        raw = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise PTalkerError("landmarks_unreadable", f"'{path}' cannot be read as JSON.", FIX) from error
+    return checked(raw)
+
+
+def read_guide(mesh: str | Path, landmarks: str | Path | None = None) -> Guide:
+    """What HEAD.npz says beside its mesh: ``landmark_names`` [L] with ``landmarks`` [L, 3], and ``face`` [V] bool or weights
+    (above a half is the face). Landmarks of the file ``landmarks`` take the place of the former. Raises PTalkerError."""
+    with np.load(mesh, allow_pickle=False) as archive:
+        has = {k: archive[k] for k in ("landmark_names", "landmarks", "face") if k in archive.files}
+        count = len(archive["vertices"])
+    marks: dict[str, np.ndarray] = {}
+    if landmarks is not None:
+        marks = read_landmarks(landmarks)
+    elif "landmark_names" in has and "landmarks" in has:
+        names, places = has["landmark_names"].ravel(), np.asarray(has["landmarks"])
+        if len(names) != len(places):
+            raise PTalkerError("landmarks_invalid", "The mesh file's landmarks and their names differ in number.", FIX)
+        marks = checked(dict(zip(map(str, names), places, strict=True)))
+    face = has.get("face")
+    if face is None:
+        return Guide(marks)
+    if face.shape[:1] != (count,) or face.size > count or face.dtype.kind not in "biuf":
+        raise PTalkerError("face_group_invalid", f"The mesh file's 'face' must have one number for each of {count} vertices.")
+    return Guide(marks, face.reshape(count) > 0.5)

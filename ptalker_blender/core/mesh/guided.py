@@ -1,0 +1,202 @@
+"""Rigging with what the artist says of the face, and what the model would say: landmarks, and where the face is.
+
+Landmarks of eyes and mouth say where the face is and how large; nothing is searched. All of them say what the vertices round
+them are: the mesh flows (warp.py) until each lies where it lies on the template face, the network is asked about that mesh, and
+its shapes flow back with the Jacobian's inverse. What is not marked stays where the network sees it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.spatial import KDTree
+
+from ..channels import INDEX
+from ..errors import Cancelled, PTalkerError
+from ..landmarks import NAMES, PLACES, Guide, other_side
+from ..model.mesh_encoder import batch
+from .find import Face, at, quality, sketch
+from .graph import Frame, MeshGraph, build_graph
+from .pose import settle, umeyama
+from .warp import flow
+
+if TYPE_CHECKING:
+    from .rig import Progress, Rigger, Stop
+
+TEMPLATE = np.array([PLACES[n] for n in NAMES])  # [L, 3]
+JAW = np.array([-0.024 if n == "lip_upper" else -0.352 if n == "lip_lower" else np.nan for n in NAMES])  # jawOpen's height there
+ENOUGH = 4  # landmarks at least, that say where a face is
+LOW = "mouth", "lip", "chin"
+FLAT = 0.08  # of the template's landmarks' spread: fewer than this in their second direction lie on a line
+NEAR = 0.35  # face frame: a landmark farther than this from the mesh is no part of it
+SEEN = 4000  # nodes of the sketch on which landmarks are proposed
+TAU = 0.025  # face frame: how sharply the proposed vertex wins
+UNSURE = 0.7  # below this confidence a rig is told to be uncertain
+
+
+@dataclass(frozen=True)
+class Rigged:
+    """basis [K, V, 3] and landmarks [L, 3] (in the order of NAMES) in the mesh's units and frame; confidence 0..1."""
+
+    basis: np.ndarray
+    landmarks: np.ndarray
+    confidence: float
+
+
+@torch.no_grad()
+def propose(rigger: Rigger, graph: MeshGraph) -> np.ndarray:
+    """Where the network sees each landmark [L, 3] on a graph in the face frame; in that frame."""
+    part = sketch(graph.cropped(rigger.inside(graph)), SEEN)
+    b, head = batch(part, rigger.config.voxels), rigger.net.head
+    g = rigger.net.encoder(b)
+    chosen = head.chosen(g, b.pos, b.normal)[:, : rigger.config.template]
+    known = chosen.sum(1)
+    spot = (chosen @ head.place[:, :3] / known[:, None].clamp(min=1e-6)).numpy()  # [n, 3] where on the template it is
+    jaw = (chosen @ head.template[:, 3 * INDEX["jawOpen"] + 1]).numpy()
+    cost = ((spot[:, None] - TEMPLATE) ** 2).sum(-1) + 0.05 * (1 - known.numpy())[:, None]  # [n, L]
+    cost += 0.1 * np.nan_to_num(jaw[:, None] - JAW) ** 2
+    best = cost.argmin(0)
+    out = np.empty((len(NAMES), 3))
+    for i, v in enumerate(best):
+        near = (np.linalg.norm(part.pos - part.pos[v], axis=1) < 3 * TAU) & (part.island == part.island[v])
+        weight = np.exp(-(cost[near, i] - cost[v, i]) / TAU**2)
+        out[i] = weight @ part.pos[near] / weight.sum()
+    return out
+
+
+def rig(
+    rigger: Rigger, vertices: np.ndarray, faces: np.ndarray, guide: Guide, progress: Progress = None, cancelled: Stop = None
+) -> Rigged:
+    """vertices [V, 3], faces [F, 3|4] (-1 pads) -> shapes, landmarks and confidence, led by ``guide``. Raises PTalkerError
+    face_not_found, two_faces, landmarks_invalid; Cancelled."""
+    if progress is not None:
+        progress("finding the face", 0.0)
+    face = look(rigger, vertices, faces, guide, cancelled)
+    frame = face.graph.frame
+    proposed = propose(rigger, face.graph)
+    marks = {n: frame.inside(p).astype(np.float64) for n, p in guide.marks.items()}
+    if marks:
+        start, end = corrections(marks, proposed)
+        basis, face, proposed = warped_shapes(rigger, face, faces, start, end, progress, cancelled)
+    else:
+        basis = rigger.shapes(face.graph, progress, cancelled)
+    return Rigged(basis, placed_in(frame, proposed, guide.marks), face.confidence)
+
+
+def seen(
+    rigger: Rigger, vertices: np.ndarray, faces: np.ndarray, guide: Guide, cancelled: Stop = None
+) -> tuple[np.ndarray, float]:
+    """As ``rig``, without the shapes: landmarks [L, 3] and confidence."""
+    face = look(rigger, vertices, faces, guide, cancelled)
+    return placed_in(face.graph.frame, propose(rigger, face.graph), guide.marks), face.confidence
+
+
+def placed_in(frame: Frame, proposed: np.ndarray, marks: dict[str, np.ndarray]) -> np.ndarray:
+    """Landmarks [L, 3] of the face frame in the mesh's; those that were given are what they were."""
+    places = proposed @ frame.rotation / frame.scale + frame.origin
+    for i, name in enumerate(NAMES):
+        places[i] = marks.get(name, places[i])
+    return places
+
+
+def look(rigger: Rigger, vertices: np.ndarray, faces: np.ndarray, guide: Guide, cancelled: Stop = None) -> Face:
+    """The face, as the landmarks say where they do, else looked for on the part of the mesh that is said to be the face."""
+    if cancelled is not None and cancelled():
+        raise Cancelled
+    if tells_where(guide.marks):
+        graph = at(build_graph(vertices, faces), placed(guide.marks))
+        check_marks(graph, guide.marks)
+        return best(rigger, [graph, settle(graph, rigger.net.head.place.numpy())])
+    if guide.face is None:
+        face = rigger.find(vertices, faces, cancelled)
+    else:
+        face = rigger.find(*part_of(vertices, faces, guide.face), cancelled)
+        face = replace(face, graph=at(build_graph(vertices, faces), face.graph.frame))
+    check_marks(face.graph, guide.marks)
+    return face
+
+
+def tells_where(marks: dict[str, np.ndarray]) -> bool:
+    """Whether the landmarks are spread enough to say where the face is: an eye, or both, and something far below."""
+    return len(marks) >= ENOUGH and any(n.startswith("eye") for n in marks) and any(n.startswith(LOW) for n in marks)
+
+
+def best(rigger: Rigger, graphs: list[MeshGraph]) -> Face:
+    """Of a mesh in several frames the one in which the network recognises the most of a face."""
+    return max((Face(graph, quality(rigger.net, graph), 1.0) for graph in graphs), key=lambda f: f.quality)
+
+
+def part_of(vertices: np.ndarray, faces: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mesh of the faces whose vertices are all in ``keep`` [V] bool."""
+    chosen = faces[(keep[faces] | (faces < 0)).all(1)]
+    if not len(chosen):
+        raise PTalkerError("face_group_empty", "The face group has no faces of the mesh.", "Assign the face's vertices to it.")
+    used, number = np.unique(chosen[chosen >= 0], return_inverse=True)
+    out = np.full(chosen.shape, -1)
+    out[chosen >= 0] = number
+    return vertices[used], out
+
+
+def placed(marks: dict[str, np.ndarray]) -> Frame:
+    """The face frame in which the landmarks lie nearest to the template's. Raises PTalkerError landmarks_invalid."""
+    here = np.stack(list(marks.values()))
+    there = np.array([PLACES[n] for n in marks])
+    spread = np.linalg.svd(there - there.mean(0), compute_uv=False)
+    own = np.linalg.svd(here - here.mean(0), compute_uv=False)
+    if own[1] < FLAT * spread[1] / spread[0] * own[0] or own[0] <= 0:
+        raise PTalkerError("landmarks_invalid", "The landmarks lie on one line or in one point.", "Mark eyes and mouth.")
+    r, s, t = umeyama(here, there, np.ones(len(here)))
+    return Frame(r, s, -r.T @ t / s)
+
+
+def check_marks(graph: MeshGraph, marks: dict[str, np.ndarray]) -> None:
+    """Landmarks belong to the mesh, ``graph`` in the face frame, and the surface there looks out of the face."""
+    if not marks:
+        return
+    used = np.flatnonzero(graph.area > 0)
+    points = graph.frame.inside(np.stack(list(marks.values())))
+    away, near = KDTree(graph.pos[used]).query(points, k=min(8, len(used)))
+    for name, d in zip(marks, away[:, 0], strict=True):
+        if d > NEAR:
+            raise PTalkerError("landmarks_invalid", f"The landmark '{name}' lies outside of the mesh.", "Put it onto the face.")
+    if tells_where(marks) and graph.normal[used[near], 2].mean() < -0.2:
+        raise PTalkerError(
+            "landmarks_invalid", "The landmarks look into the face.", "Left is the character's own left; are sides swapped?"
+        )
+
+
+def corrections(marks: dict[str, np.ndarray], proposed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What has to move where [m, 3], [m, 3] in the face frame: each landmark to its place on the template. One side alone
+    speaks for both; what is not marked stays where the network sees it."""
+    every = dict(marks)
+    for name, place in marks.items():
+        if other_side(name) not in marks:
+            every[other_side(name)] = place * np.array([-1, 1, 1])
+    start, end = proposed.copy(), proposed.copy()
+    for i, name in enumerate(NAMES):
+        if name in every:
+            start[i], end[i] = every[name], TEMPLATE[i]
+    return start, end
+
+
+def warped_shapes(
+    rigger: Rigger, face: Face, faces: np.ndarray, start: np.ndarray, end: np.ndarray, progress: Progress, cancelled: Stop
+) -> tuple[np.ndarray, Face, np.ndarray]:
+    """The shapes [K, V, 3], in mesh units, of the mesh that has flowed so that ``start`` comes to ``end``, carried back; the
+    face that it showed; and where the network saw the landmarks [L, 3], carried back into the face frame."""
+    here = face.graph.pos
+    there, jacobian = flow(here, start, end)
+    graph = build_graph(there, faces)
+    graph = graph.moved(np.eye(3), 1 / graph.frame.scale, graph.frame.origin)  # stands where the flow left it
+    graph = best(rigger, [graph, settle(graph, rigger.net.head.place.numpy())]).graph
+    basis = rigger.shapes(graph, progress, cancelled)
+    inverse = np.linalg.inv(jacobian).astype(np.float32)
+    for k in range(len(basis)):  # a channel at a time: meshes can be large
+        basis[k] = face.graph.frame.back(np.einsum("vij,vj->vi", inverse, basis[k]))
+    seen = propose(rigger, graph)
+    off = KDTree(graph.pos).query(seen)[1]
+    back = here[off] + np.einsum("lij,lj->li", inverse[off], (seen - graph.pos[off]) @ graph.frame.rotation / graph.frame.scale)
+    return basis, Face(graph, quality(rigger.net, graph), face.pose), back
