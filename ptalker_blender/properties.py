@@ -108,6 +108,9 @@ class PTalkerObject(bpy.types.PropertyGroup):
     output: EnumProperty(name="Output", description="What is animated", items=OUTPUTS, default="AUTO")
     rows: CollectionProperty(type=PTalkerRow)
     active_row: IntProperty(name="Active Row", default=0, min=0)
+    face_group: StringProperty(
+        name="Face Group", description="The vertex group of the face: it is looked for there only",
+    )  # fmt: skip
     bake_keys: IntProperty(
         name="Shape Keys", description="How many shape keys the vertex cache is baked to; more are closer to it",
         default=24, min=1, max=200, soft_max=64,

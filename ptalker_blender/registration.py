@@ -15,8 +15,10 @@ from .operators import engine as op_engine
 from .operators import finetune as op_finetune
 from .operators import generate as op_generate
 from .operators import install as op_install
+from .operators import landmarks as op_landmarks
 from .operators import mapping as op_mapping
 from .operators import style as op_style
+from .panels import landmarks as panel_landmarks
 from .panels import mapping as panel_mapping
 from .panels import sequencer as panel_sequencer
 from .panels import sidebar as panel_sidebar
@@ -34,6 +36,7 @@ CLASSES: tuple[type, ...] = (
     op_generate.PTALKER_OT_generate,
     op_create_keys.PTALKER_OT_create_keys,
     op_bake.PTALKER_OT_bake_keys,
+    *op_landmarks.CLASSES,
     op_mapping.PTALKER_OT_map_again,
     op_mapping.PTALKER_OT_mapping_add,
     op_mapping.PTALKER_OT_mapping_remove,
@@ -49,6 +52,7 @@ CLASSES: tuple[type, ...] = (
     *panel_style.CLASSES,
     panel_mapping.PTALKER_UL_mapping,
     panel_mapping.PTALKER_PT_rig,
+    panel_landmarks.PTALKER_PT_landmarks,
     panel_sequencer.PTALKER_PT_sequencer,
 )
 

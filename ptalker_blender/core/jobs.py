@@ -29,6 +29,7 @@ MAX_SEED = 2**63 - 1
 # Where the runtime's stages lie within its part of a job: frames are made while the sound is heard; the last ones remain.
 _STAGES = {"listening": (0.0, 0.9), "animating": (0.9, 1.0)}
 UNSURE_SENTENCE = "The face was recognised with little certainty: look at the result, and mark landmarks where it is wrong."
+BLIND_SENTENCE = "No face was recognised: drag each landmark to its place on the face, and delete those that it does not have."
 _BLOCK = 1 << 16  # samples of silence at a time
 
 LoadModel = Callable[[], "PTalker"]
@@ -199,16 +200,23 @@ def rig(job: Rig, load: LoadModel, reporter: Reporter) -> Result:
 
 
 def landmarks(job: Landmarks, load: LoadModel, reporter: Reporter) -> Result:
-    """Do ``job`` and write ``job.out``: what ``rig`` writes without names and basis. Raises PTalkerError, Cancelled."""
+    """Do ``job`` and write ``job.out``: what ``rig`` writes without names and basis. Where there is no face to be seen they are
+    laid out in front of the mesh, with confidence 0. Raises PTalkerError, Cancelled."""
     from .mesh import guided
 
     check_writable(Path(job.out))
     vertices, faces = read_head(job.mesh)
     guide = read_guide(job.mesh)
     reporter.progress("finding the face", 0.0)
-    marks, sure = guided.seen(load().rigger, vertices, faces, guide, reporter.cancelled)
+    warnings: tuple[str, ...] = ()
+    try:
+        marks, sure = guided.seen(load().rigger, vertices, faces, guide, reporter.cancelled)
+    except PTalkerError as error:
+        if error.code != "face_not_found":
+            raise
+        marks, sure, warnings = guided.laid_out(vertices, faces), 0.0, (BLIND_SENTENCE,)
     _write(job.out, _landmarks(marks, sure), None, reporter)
-    return Result(job.id, job.out, figures={"confidence": round(sure, 3)})
+    return Result(job.id, job.out, warnings=warnings, figures={"confidence": round(sure, 3)})
 
 
 def _landmarks(marks: np.ndarray, confidence: float) -> dict[str, np.ndarray | np.generic]:

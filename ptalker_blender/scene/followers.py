@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.channels import CHANNELS, INDEX
 from ..core.errors import PTalkerError
+from . import landmarks
 from .mapping import KEY
 from .mesh_export import displacement, faces, rest_positions
 from .targets import FOLLOW, NAMES, NEW, SHAPES, Target
@@ -99,7 +100,10 @@ def export_parts(head: bpy.types.Object, target: Target, followers: list[bpy.typ
     }  # fmt: skip
     if target.mode == NAMES and not target.poses:
         arrays["own"] = _own_shapes(head, target)
-    np.savez(path, **arrays)
+    said = landmarks.guide(head)
+    if "face" in said:
+        said["face"] = np.pad(said["face"], (0, len(arrays["vertices"]) - len(said["face"])))
+    np.savez(path, **arrays, **said)
 
 
 def _own_shapes(head: bpy.types.Object, target: Target) -> np.ndarray:

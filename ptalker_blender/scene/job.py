@@ -18,7 +18,7 @@ from ..core.channels import CHANNELS
 from ..core.errors import PTalkerError
 from ..core.poses import vector
 from ..engine.run import Step
-from . import cache, followers, sound, targets
+from . import cache, followers, landmarks, sound, targets
 from .actions import write_action
 from .mesh_export import export, export_keys, rest_positions
 from .rig_map import MOUTH, is_mouth_pose
@@ -115,9 +115,9 @@ class Job:
         if parts := self._followers(target):
             followers.export_parts(obj, target, parts, self.folder / f"parts{number}.npz")
         elif target.mode in (NEW, CACHE):
-            export(obj.data, path)
+            export(obj.data, path, landmarks.guide(obj))
         if target.mode == SHAPES:
-            export_keys(obj, list(target.keys), path)
+            export_keys(obj, list(target.keys), path, landmarks.guide(obj))
         elif target.mode == NAMES and target.poses:
             sources = pose_sources(target)
             poses = np.array([vector(source) for source in sources])

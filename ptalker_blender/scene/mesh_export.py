@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import bpy
@@ -52,13 +53,13 @@ def displacement(block: bpy.types.ShapeKey) -> np.ndarray:
     return (own - base).reshape(-1, 3)
 
 
-def export_keys(obj: bpy.types.Object, names: list[str], path: Path) -> None:
-    """Write the mesh with ``keys`` [J, V, 3] float32, what its shape keys add at value 1, and their ranges ``low``, ``high``."""
+def export_keys(obj: bpy.types.Object, names: list[str], path: Path, extra: Mapping[str, np.ndarray]) -> None:
+    """As ``export``, with ``keys`` [J, V, 3] float32, what its shape keys add at value 1, and their ranges ``low``, ``high``."""
     blocks = [obj.data.shape_keys.key_blocks[name] for name in names]
     keys = np.stack([displacement(block) * group_weights(obj, block.vertex_group) for block in blocks])
     low = np.array([min(max(block.slider_min, -1.0), 0.0) for block in blocks])
     high = np.array([max(min(block.slider_max, 1.0), 0.0) for block in blocks])
-    np.savez(path, vertices=rest_positions(obj.data), faces=faces(obj.data), keys=keys, low=low, high=high)
+    np.savez(path, vertices=rest_positions(obj.data), faces=faces(obj.data), keys=keys, low=low, high=high, **extra)
 
 
 def group_weights(obj: bpy.types.Object, name: str) -> np.ndarray:
@@ -74,6 +75,6 @@ def group_weights(obj: bpy.types.Object, name: str) -> np.ndarray:
     return weights
 
 
-def export(mesh: bpy.types.Mesh, path: Path) -> None:
-    """Write ``vertices`` [V, 3] float32 and ``faces`` [F, 4] int32 to ``path``."""
-    np.savez(path, vertices=rest_positions(mesh), faces=faces(mesh))
+def export(mesh: bpy.types.Mesh, path: Path, extra: Mapping[str, np.ndarray]) -> None:
+    """Write ``vertices`` [V, 3] float32, ``faces`` [F, 4] int32 and ``extra`` (landmarks.guide) to ``path``."""
+    np.savez(path, vertices=rest_positions(mesh), faces=faces(mesh), **extra)

@@ -16,7 +16,7 @@ from ..core import protocol
 from ..core.channels import CHANNELS
 from ..core.errors import PTalkerError
 from ..engine.run import Step
-from . import targets
+from . import landmarks, targets
 from .job import Report
 from .mesh_export import export
 
@@ -41,7 +41,8 @@ class ShapeJob:
         self.folder = Path(tempfile.mkdtemp(prefix="ptalker-"))
         try:
             for number, target in enumerate(self.targets):
-                export(targets.resolve(target).data, self.folder / f"mesh{number}.npz")
+                obj = targets.resolve(target)
+                export(obj.data, self.folder / f"mesh{number}.npz", landmarks.guide(obj))
         except BaseException:
             self.close()
             raise

@@ -12,6 +12,7 @@ import numpy as np
 from ..core.channels import CHANNELS, INDEX
 from ..core.errors import PTalkerError
 from . import compat, mapping
+from .landmarks import head_of
 from .mapping import KEY, Line
 from .mesh_export import displacement, rest_positions
 from .names import map_names
@@ -56,10 +57,12 @@ class Target:
 
 
 def mesh_objects(context: bpy.types.Context) -> list[bpy.types.Object]:
-    """All selected mesh objects, the active one first; the active one alone where none is selected."""
-    active = context.view_layer.objects.active
+    """All selected mesh objects, the active one first; the active one alone where none is selected. A landmark stands for the
+    head that it lies on."""
+    active = head_of(context.view_layer.objects.active)
     # Not context.selected_objects: a context without a window, as of "blender -c", has none.
-    chosen = [obj for obj in context.view_layer.objects.selected if obj.type == "MESH"]
+    selected = dict.fromkeys(head_of(obj) for obj in context.view_layer.objects.selected)
+    chosen = [obj for obj in selected if obj is not None and obj.type == "MESH"]
     if active is not None and active.type == "MESH":
         chosen = [active, *(obj for obj in chosen if obj != active)] if active in chosen or not chosen else chosen
     unique = {obj.data.as_pointer(): obj for obj in reversed(chosen)}  # objects may share a mesh

@@ -94,6 +94,16 @@ def seen(
     return placed_in(face.graph.frame, propose(rigger, face.graph), guide.marks), face.confidence
 
 
+def laid_out(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Landmarks [L, 3] in front of a mesh whose face nobody knows, as if it were a head that stands upright (z up) and looks to
+    -y as heads in Blender do: a start for an artist's hand."""
+    used = vertices[np.unique(faces[faces >= 0])]
+    low, high = used.min(0), used.max(0)
+    size = min((high - low)[0] / 1.6, (high - low)[2] / 2.4) or float((high - low).max())  # a template head's width and height
+    middle = np.array([(low + high)[0] / 2, low[1] + 0.8 * size, high[2] - 1.2 * size])
+    return middle + size * TEMPLATE[:, [0, 2, 1]] * np.array([1, -1, 1])
+
+
 def placed_in(frame: Frame, proposed: np.ndarray, marks: dict[str, np.ndarray]) -> np.ndarray:
     """Landmarks [L, 3] of the face frame in the mesh's; those that were given are what they were."""
     places = proposed @ frame.rotation / frame.scale + frame.origin
