@@ -23,7 +23,8 @@ import torch
 
 from ptalker_blender.core.channels import INDEX, MIRROR
 from ptalker_blender.core.errors import PTalkerError
-from ptalker_blender.core.landmarks import NAMES, Guide
+from ptalker_blender.core.landmark_places import NAMES
+from ptalker_blender.core.landmarks import Guide
 from ptalker_blender.core.mesh import guided
 from ptalker_blender.core.mesh.lids import BLINKS
 from ptalker_blender.core.mesh.rig import Rigger

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ptalker_blender.core.channels import CHANNELS
-from ptalker_blender.core.landmarks import NAMES
+from ptalker_blender.core.landmark_places import NAMES
 from ptalker_blender.core.train.motion_heads import Shaped, cropped, parts, triangles, turned, warped
 from ptalker_blender.core.train.rig_eval import decimated
 from ptalker_blender.core.train.rig_heads import CENTRE, UNIT

@@ -13,7 +13,8 @@ from .channels import CHANNELS
 from .errors import Cancelled, PTalkerError
 from .follow_job import rig_parts
 from .gains import Gains
-from .landmarks import NAMES, read_guide
+from .landmark_places import NAMES
+from .landmarks import read_guide
 from .mesh.io import read_head
 from .npz import Frames, check_writable, write_npz
 from .protocol import Generate, Landmarks, Result, Rig

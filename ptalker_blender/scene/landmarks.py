@@ -11,7 +11,7 @@ import numpy as np
 from mathutils import Vector
 
 from ..core.errors import PTalkerError
-from ..core.landmarks import NAMES
+from ..core.landmark_places import NAMES
 from .mesh_export import group_weights
 
 COLLECTION = "PTalker Landmarks"

@@ -12,7 +12,8 @@ import pytest
 from ptalker_blender.core import jobs
 from ptalker_blender.core.channels import CHANNELS, INDEX
 from ptalker_blender.core.errors import PTalkerError
-from ptalker_blender.core.landmarks import NAMES, Guide, checked, read_guide, read_landmarks
+from ptalker_blender.core.landmark_places import NAMES
+from ptalker_blender.core.landmarks import Guide, checked, read_guide, read_landmarks
 from ptalker_blender.core.mesh import guided
 from ptalker_blender.core.mesh.rig import Rigger
 from ptalker_blender.core.mesh.warp import flow
@@ -156,10 +157,13 @@ def test_landmarks_that_do_not_fit_the_mesh(rigger: Rigger, head: Head) -> None:
         assert e.value.code == "landmarks_invalid"
         return e.value.sentence
 
-    assert "'chin' lies outside" in refused({"chin": np.array([0.5, 0.0, 0.0])})
+    assert "'chin' lies outside" in refused({"chin": head.marks["chin"] - np.array([0, 0.05, 0])})
+    assert "far from where the face was found" in refused({"chin": np.array([0.5, 0.0, 0.0])})
     assert "outside" in refused({n: p + np.array([0.4, 0, 0]) for n, p in head.marks.items()})
     swapped = {n.replace("left", "?").replace("right", "left").replace("?", "right"): p for n, p in head.marks.items()}
     assert "look into the face" in refused(swapped)
+    here = {n: p for n, p in head.marks.items() if n.startswith("mouth")}
+    assert "far from where the face was found" in refused({n: p + np.array([0, 0, 0.1]) for n, p in here.items()})
     assert "one line" in refused({n: np.array([0.0, -0.1, 0.01 * i]) for i, n in enumerate(NAMES)})
 
 

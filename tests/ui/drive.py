@@ -25,7 +25,8 @@ VIEW, STRIPS = "VIEW_3D.WINDOW", "SEQUENCE_EDITOR.WINDOW"
 # Pixels from the top left of the sidebar (from its right where negative), at Blender's usual size of 1.
 BUTTON = {SIDEBAR: (100, 130), TIMELINE: (100, 130)}
 CANCEL = {SIDEBAR: (-46, 130), TIMELINE: (-46, 130)}
-STYLE_HEADER, RIG_HEADER = (60, 194), (60, 220)  # Rig's where Style is closed
+STYLE_HEADER, RIG_HEADER, MARKS_HEADER = (60, 194), (60, 220), (60, 246)  # where those above are closed
+PROPOSE = (100, 274)
 LONG = 300.0  # s; a machine that is busy elsewhere takes its time
 
 Crop = tuple[int, int, int, int]
@@ -203,6 +204,21 @@ class Tour:
             self.desk.click(self.desk.at(SIDEBAR, *header))
         self.heighten(150)
 
+    def landmarks(self) -> None:
+        """The panel Landmarks: its button puts Empties onto the face."""
+        self.desk.click(self.desk.at(SIDEBAR, *MARKS_HEADER))
+        self.desk.settle()
+        self.rest()
+        self.panel("landmarks_before")
+        self.desk.click(self.desk.at(SIDEBAR, *PROPOSE))
+        seen = self.desk.wait(lambda s: s["landmarks"] and not s["running"], LONG)
+        self.check(f"landmarks are proposed: {seen and seen['landmarks']}", seen and seen["landmarks"] == 14)
+        self.rest()
+        self.panel("landmarks")
+        self.desk.key("ctrl+z", self.desk.at(VIEW, 200, 300))
+        self.check("Ctrl+Z takes them away", self.desk.wait(lambda s: not s["landmarks"], 20))
+        self.desk.click(self.desk.at(SIDEBAR, *MARKS_HEADER))
+
     def killed(self) -> None:
         before = self.desk.state()
         busy = self.press(wanted=lambda s: s["running"] and s["fraction"] > 0.1)
@@ -218,7 +234,8 @@ class Tour:
         self.check("the next run works", done and len(done["actions"]) == len(before["actions"]) + 1)
 
     def run(self, only: list[str]) -> int:
-        steps = ["escape", "cancel_button", "generate", "play", "undo", "scrub", "grey", "sequencer", "rig", "killed"]
+        steps = ["escape", "cancel_button", "generate", "play", "undo", "scrub", "grey", "sequencer", "rig", "landmarks"]
+        steps.append("killed")
         names = ["lay_out", "open_panel", *(only or steps)]
         for name in names:
             print(f"-- {name}", flush=True)

@@ -115,7 +115,7 @@ def state() -> dict[str, Any]:
         "keys": len(keys.key_blocks) if keys else 0, "curves": curves_of(keys),
         "actions": [action.name for action in bpy.data.actions], "jaw": jaw.value if jaw else 0.0,
         "muted": [strip.name for strip in strips(scene) if strip.mute], "engine": engine.pid if engine else 0,
-        "rows": len(head.ptalker.rows) if head else 0,
+        "rows": len(head.ptalker.rows) if head else 0, "landmarks": len(head.children) if head else 0,
         "selected": [obj.name for obj in bpy.context.view_layer.objects.selected],
         "window": (window.width, window.height), "regions": regions,
         "tabs": {kind: getattr(region_of(area_of(kind), "UI"), "active_panel_category", "") for kind in TABBED},
@@ -138,6 +138,7 @@ def steps() -> Any:
     bpy.ops.ed.undo_push(message="The scene")
     yield 0.5
     for number in itertools.count():
+        area_of("VIEW_3D").spaces[0].overlay.show_extras = state()["landmarks"] > 0  # they are Empties
         temporary = Path(STATE + ".part")
         temporary.write_text(json.dumps(state() | {"tick": number}), "utf-8")
         os.replace(temporary, STATE)

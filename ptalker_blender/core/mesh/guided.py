@@ -16,7 +16,8 @@ from scipy.spatial import KDTree
 
 from ..channels import INDEX
 from ..errors import Cancelled, PTalkerError
-from ..landmarks import NAMES, PLACES, Guide, other_side
+from ..landmark_places import NAMES, PLACES, other_side
+from ..landmarks import Guide
 from ..model.mesh_encoder import batch
 from .find import Face, at, quality, sketch
 from .graph import Frame, MeshGraph, build_graph
@@ -32,7 +33,9 @@ ENOUGH = 4  # landmarks at least, that say where a face is
 LOW = "mouth", "lip", "chin"
 FLAT = 0.08  # of the template's landmarks' spread: fewer than this in their second direction lie on a line
 NEAR = 0.35  # face frame: a landmark farther than this from the mesh is no part of it
+ELSEWHERE = 0.6  # face frame: a landmark so far from its place says that the face is not where it was found
 SEEN = 4000  # nodes of the sketch on which landmarks are proposed
+MOST = 4.0  # times longer: where the flow has crushed the mesh, a displacement does not grow by more
 TAU = 0.025  # face frame: how sharply the proposed vertex wins
 UNSURE = 0.7  # below this confidence a rig is told to be uncertain
 
@@ -125,8 +128,20 @@ def look(rigger: Rigger, vertices: np.ndarray, faces: np.ndarray, guide: Guide, 
     else:
         face = rigger.find(*part_of(vertices, faces, guide.face), cancelled)
         face = replace(face, graph=at(build_graph(vertices, faces), face.graph.frame))
+    if apart(face.graph.frame, guide.marks) > ELSEWHERE:  # another thing was taken for the face
+        if len(guide.marks) < ENOUGH:
+            sentence = "The landmarks lie far from where the face was found."
+            raise PTalkerError("landmarks_invalid", sentence, "Mark eyes and mouth.")
+        graph = at(face.graph, placed(guide.marks))
+        face = best(rigger, [graph, settle(graph, rigger.net.head.place.numpy())])
     check_marks(face.graph, guide.marks)
     return face
+
+
+def apart(frame: Frame, marks: dict[str, np.ndarray]) -> float:
+    """How far the landmarks lie from their places on the template, at most; 0 where there are none."""
+    away = [np.linalg.norm(frame.inside(p) - np.array(PLACES[n])) for n, p in marks.items()]
+    return float(max(away, default=0.0))
 
 
 def tells_where(marks: dict[str, np.ndarray]) -> bool:
@@ -205,7 +220,9 @@ def warped_shapes(
     basis = rigger.shapes(graph, progress, cancelled)
     inverse = np.linalg.inv(jacobian).astype(np.float32)
     for k in range(len(basis)):  # a channel at a time: meshes can be large
-        basis[k] = face.graph.frame.back(np.einsum("vij,vj->vi", inverse, basis[k]))
+        own = np.einsum("vij,vj->vi", inverse, basis[k])
+        grown = np.linalg.norm(own, axis=1) / np.maximum(MOST * np.linalg.norm(basis[k], axis=1), 1e-12)
+        basis[k] = face.graph.frame.back(own / np.maximum(grown, 1)[:, None])
     seen = propose(rigger, graph)
     off = KDTree(graph.pos).query(seen)[1]
     back = here[off] + np.einsum("lij,lj->li", inverse[off], (seen - graph.pos[off]) @ graph.frame.rotation / graph.frame.scale)
