@@ -44,7 +44,7 @@ ROWS: dict[str, Row] = {
     "no_kl": Row("no KL", ("modality", "cross_motion"), weights=("kl",)),
     "no_disentanglement": Row(
         "no disentanglement", ("style", "voice_style", "leak_style", "leak_voice"),
-        weights=("style_nce", "style_habits", "style_agree", "independence", "adversary"),
+        weights=("style_nce", "style_habits", "style_agree", "content_same", "independence", "adversary"),
     ),
     "no_cross": Row("no cross-reconstruction", ("cross_motion", "leak_style"), cross=False),
     "no_teacher": Row("no teacher data", ("r_taught", "lve_taught", "closed", "cross_audio"), synthetic=False),

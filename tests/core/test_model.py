@@ -9,6 +9,7 @@ import torch
 
 from ptalker_blender.core.errors import PTalkerError
 from ptalker_blender.core.model.config import Config
+from ptalker_blender.core.model.motion_encoder import levelled
 from ptalker_blender.core.model.ptalker import PTalker
 from ptalker_blender.core.model.seen import JAW, Seen
 from ptalker_blender.core.model.time_attention import TimeAttention, TimeBias, resample
@@ -101,6 +102,15 @@ def test_motion_encoder_listens_to_the_mesh(net: PTalker) -> None:
     assert not torch.allclose(content, net.motion(replace(seen, graph=cut), 25.0)[0], atol=1e-3)
     with pytest.raises(ValueError, match="shapes"):
         net.motion(Seen.plain(nodes, graph), 25.0)
+
+
+def test_motion_content_has_no_level_and_no_size() -> None:
+    """How far somebody moves and from which posture is style: content is the same with both changed."""
+    m = torch.randn(2, 30, 16)
+    posture, size = torch.randn(2, 1, 16), torch.rand(2, 1, 16) + 0.5
+    assert torch.allclose(levelled(m), levelled(m * size + posture), atol=0.05)
+    faint = torch.randn(1, 30, 16) * 1e-4
+    assert levelled(faint).abs().max() < 0.01, "a tracker's noise is not blown up to movement"
 
 
 def test_a_mesh_without_named_shapes_is_read_by_its_nodes() -> None:

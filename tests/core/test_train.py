@@ -144,7 +144,7 @@ def test_references_are_told_apart_on_two_heads(data: Path, shards: Path) -> Non
     t = task(data, shards, data={"style_pairs": 5})
     batch = t.batch(step_rng(1, 0, 0, 0))
     assert len(batch["ref_a"]) == len(batch["ref_b"]) == 10 and batch["distinct"].tolist()[-5:] == [5, 6, 7, 8, 9]
-    assert batch["habits"].isnan().all(1).tolist() == [True] * 2 + [False] * 8
+    assert batch["habits"].isnan().all(1).tolist() == [True] * 2 + [False] * 7 + [True]  # two real windows, one restyled pair
     assert len({int(batch[f"head_{k}"]) for k in ("a0", "a1", "b0", "b1")}) == 4
     net = t.modules["net"].eval()
     found = t.styles(net, batch, "b")  # type: ignore[arg-type]
@@ -233,7 +233,7 @@ def test_a_term_of_weight_0_is_not_computed(data: Path, shards: Path) -> None:
 
 
 def test_voiceless_windows_take_no_part_in_style_and_speaker(data: Path, shards: Path) -> None:
-    t = task(data, shards, data={"quiet": 1.0})
+    t = task(data, shards, data={"quiet": 1.0, "restyled": 0.0})
     batch = t.batch(step_rng(1, 0, 0, 0))
     assert batch["speaker"].tolist()[2] == NO_SPEAKER and batch["agree"].tolist()[2] == 0
     assert (batch["speaker"][[0, 1, 3, 4]] != NO_SPEAKER).all() and batch["agree"].tolist()[:2] == [1, 1]
@@ -244,12 +244,23 @@ def test_voiceless_windows_take_no_part_in_style_and_speaker(data: Path, shards:
     assert torch.equal(a, b)
 
 
+def test_real_windows_are_shown_with_other_habits(data: Path, shards: Path) -> None:
+    """Of two batches that draw the same windows, one has real rows as tracked, one restyled: sounds agree, faces differ."""
+    plain, other = (task(data, shards, data={"restyled": share}).batch(step_rng(1, 0, 0, 0)) for share in (0.0, 1.0))
+    assert torch.equal(plain["features"][0], other["features"][0])
+    assert not torch.allclose(plain["z"][0], other["z"][0]) and plain["z"].shape == other["z"].shape
+    assert plain["agree"][0] == 1 and other["agree"][0] == 0
+    assert plain["habits"][0].isnan().all() and other["habits"][0].isnan().all()
+    assert len(set(other["distinct"].tolist())) > len(set(plain["distinct"].tolist()))
+    assert torch.equal(plain["other"][0], plain["z"][0]) and not torch.allclose(other["other"][0], other["z"][0])
+
+
 def test_rows_of_one_style_are_no_negatives(data: Path, shards: Path) -> None:
-    t = task(data, shards)
+    t = task(data, shards, data={"restyled": 0.0})
     for step in range(8):
         batch = t.batch(step_rng(1, 0, step, 0))
         distinct = batch["distinct"].tolist()
-        assert distinct[0] == 0 and 1 not in distinct and batch["other_row"].tolist() == [0, 1, 3, 4, 2]
+        assert distinct[0] == 0 and 1 not in distinct and batch["other_row"].tolist() == [1, 0, 3, 4, 2]
 
 
 def test_converted_voices_say_nothing_of_style(data: Path, shards: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..channels import CHANNELS, UPPER_FACE
 from ..errors import PTalkerError
+from .restyle import restyled
 from .seal import sealed
 from .teacher import TeacherStyle, curves
 from .windows import Clip, Segment, knowable, read_clips, said
@@ -132,7 +133,8 @@ class MotionSet:
         return np.asarray(self.features[w.file][w.row], np.float32)
 
     def target(self, i: int, times: np.ndarray, style: TeacherStyle | None) -> tuple[np.ndarray, np.ndarray]:
-        """Weights [T, K] and mask [T] of window i at times [T] (window seconds). ``style`` is for synthetic windows."""
+        """Weights [T, K] and mask [T] of window i at times [T] (window seconds) in a style; None: as tracked, or as the
+        teacher is at rest."""
         w = self.windows[i]
         if not w.segments:
             return np.zeros((len(times), len(CHANNELS)), np.float32), np.ones(len(times), np.float32)
@@ -143,6 +145,7 @@ class MotionSet:
                 here = s.heard(times)
                 if here.any():
                     z[here], mask[here] = self.fits.at(self.ids[s.clip], (times[here] - s.start) * s.factor)
+                    z[here] = z[here] if style is None else restyled(z[here], style)
                     z[here] = sealed(z[here], times[here], said([s], self.clips))
         else:
             z = curves(said(w.segments, self.clips), times, style or TeacherStyle.neutral())
@@ -152,12 +155,16 @@ class MotionSet:
 
     def reference(
         self, rng: np.random.Generator, style: TeacherStyle | None, seconds: float = REFERENCE_SECONDS,
-        fps: float = REFERENCE_FPS,
+        fps: float = REFERENCE_FPS, tracked: bool = False,
     ) -> np.ndarray:  # fmt: skip
         """Other sentences in the same style (None: the real speaker's), one after the other, from anywhere within the
-        first -> weights [round(seconds * fps), K]."""
+        first -> weights [round(seconds * fps), K]. ``tracked``: a real track with the habits of the style."""
         times = np.arange(round(seconds * fps)) / fps
-        z = self._tracked(rng, times) if style is None else self._taught(rng, times, style)
+        if style is None or tracked:
+            z = self._tracked(rng, times)
+            z = z if style is None else restyled(z, style)
+        else:
+            z = self._taught(rng, times, style)
         z[:, UPPER_FACE] = 0.0
         return z
 

@@ -42,7 +42,7 @@ def default_parameters() -> tuple[Parameters, dict[str, int]]:
     return parameters, {label: i for i, label in enumerate(parameters.labels)}
 
 
-def _styled_targets(target: np.ndarray, style: TeacherStyle) -> np.ndarray:
+def styled_targets(target: np.ndarray, style: TeacherStyle) -> np.ndarray:
     """[S, M] targets with the style's gains."""
     out = target * style.strength
     a = ARTICULATOR
@@ -71,7 +71,7 @@ def _mixed(spans: list[tuple[str, float, float]], times: np.ndarray, style: Teac
     """[T, M] articulator curves of the styled dominance model."""
     p, row = default_parameters()
     rows = np.array([row[s[0]] for s in spans])
-    target = _styled_targets(p.target, style)[rows]
+    target = styled_targets(p.target, style)[rows]
     alpha = np.exp(p.log_alpha * style.contrast)[rows]
     rise = np.minimum(np.exp(p.log_rise) * style.anticipation, SLOWEST)[rows]
     fall = np.minimum(np.exp(p.log_fall) * style.carry_over, SLOWEST)[rows]
@@ -134,7 +134,7 @@ def _meet_in_depth(x: np.ndarray, shut: np.ndarray, depth: np.ndarray) -> None:
     x[:, lower] += np.maximum(-behind, 0) / depth[lower]
 
 
-def _uncross(x: np.ndarray, gap: np.ndarray) -> None:
+def uncross(x: np.ndarray, gap: np.ndarray) -> None:
     """Lower-lip raisers never lift the lower lip through the upper one, in place. Rolling lips in is no crossing."""
     raisers = [INDEX[n] for n in ("mouthShrugLower", "mouthPressLeft", "mouthPressRight")]
     close, rolls = INDEX["mouthClose"], [INDEX["mouthRollLower"], INDEX["mouthRollUpper"]]
@@ -145,21 +145,8 @@ def _uncross(x: np.ndarray, gap: np.ndarray) -> None:
     x[:, close] = np.minimum(x[:, close], np.clip(room / -gap[close], 0, 1))
 
 
-def curves(
-    phones: Sequence[Sequence], times: np.ndarray, style: TeacherStyle, *, seed: int | None = None,
-    envelope: np.ndarray | None = None,
-) -> np.ndarray:  # fmt: skip
-    """phones [[ipa | "sil", start_s, end_s]] in order; times [T] s, ascending -> weights [T, 52] float32, 0..1.
-
-    With `seed`, the upper face is added (upper_face.py; `envelope` [T] is the speech level it follows)."""
-    times = np.asarray(times, np.float64)
-    spans = segments(phones)
-    a = _mixed(spans, times, style)
-    gap = default_parameters()[0].gap[:, 0]
-    x = np.clip(a, 0, 1) @ _SPREAD
-    lips, teeth = closures(spans, style)
-    shut, tucked = ramp(times, lips, RAMP), ramp(times, teeth, TEETH_RAMP)
-
+def habitual(x: np.ndarray, style: TeacherStyle, shut: np.ndarray, tucked: np.ndarray) -> None:
+    """Add to x [T, 52] what a style has beside its targets: posture, pressed closures, asymmetry; in place."""
     rounded = np.clip(2 * (x[:, INDEX["mouthPucker"]] + x[:, INDEX["mouthFunnel"]]), 0, 1)
     active = np.clip(x[:, INDEX["jawOpen"]] / 0.15, 0, 1)  # 0 at rest, 1 while speaking
     x[:, INDEX["jawForward"]] += style.protrusion * active
@@ -178,10 +165,28 @@ def curves(
                  and n not in ("mouthLeft", "mouthRight")]  # fmt: skip
         x[:, sided] *= 1 + sign * style.asymmetry
     x[:, INDEX["mouthLeft" if style.sideways > 0 else "mouthRight"]] += abs(style.sideways) * active * (1 - shut)
+
+
+def curves(
+    phones: Sequence[Sequence], times: np.ndarray, style: TeacherStyle, *, seed: int | None = None,
+    envelope: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
+    """phones [[ipa | "sil", start_s, end_s]] in order; times [T] s, ascending -> weights [T, 52] float32, 0..1.
+
+    With `seed`, the upper face is added (upper_face.py; `envelope` [T] is the speech level it follows)."""
+    times = np.asarray(times, np.float64)
+    spans = segments(phones)
+    a = _mixed(spans, times, style)
+    gap = default_parameters()[0].gap[:, 0]
+    x = np.clip(a, 0, 1) @ _SPREAD
+    lips, teeth = closures(spans, style)
+    shut, tucked = ramp(times, lips, RAMP), ramp(times, teeth, TEETH_RAMP)
+
+    habitual(x, style, shut, tucked)
     if seed is not None:
         x += upper_face(times, envelope, seed, style.habits())
     np.clip(x, 0, 1, out=x)
-    _uncross(x, gap)
+    uncross(x, gap)
     _close(x, tucked, gap, TEETH_GAP)
     close_lips(x, shut)
     return np.clip(x, 0, 1).astype(np.float32)
@@ -205,5 +210,6 @@ def is_silent(phones: Sequence[Sequence], times: np.ndarray) -> np.ndarray:
 
 
 __all__ = [
-    "GROUPS", "TeacherStyle", "close_lips", "closures", "curves", "default_parameters", "is_silent", "ramp",
+    "GROUPS", "TeacherStyle", "close_lips", "closures", "curves", "default_parameters", "habitual", "is_silent", "ramp",
+    "styled_targets", "uncross",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from .mesh_encoder import EDGE_DIM
 from .seen import Seen
 
 DISPLACEMENT_GAIN = 10.0  # face frame units are 10 cm: lips move 0.1
+FAINT = 0.1  # a spread in time below this is no movement
 ALIGNED_GAIN = 4.0  # most weights of a speaking face are below 0.3
 
 
@@ -44,7 +45,7 @@ class MotionEncoder(nn.Module):
     def forward(self, seen: Seen, rate: float) -> tuple[Tensor, Tensor]:
         """``rate``: frames a second -> content [B, T, d], style [B, s]."""
         m = self.time(self._frames(seen, rate))
-        return self.content_out(m), self.style_out(self.pool(m))
+        return self.content_out(levelled(m)), self.style_out(self.pool(m))
 
     def _frames(self, seen: Seen, rate: float) -> Tensor:
         """-> frame tokens [B, T, frame_width]."""
@@ -61,6 +62,13 @@ class MotionEncoder(nn.Module):
         velocity = torch.diff(x, dim=1, prepend=x[:, :1]) * (rate / 25.0)
         known = seen.known[:, None, None].expand(*x.shape[:2], 1).to(x.dtype)
         return self.frame(torch.cat([x, velocity, known], -1))
+
+
+def levelled(m: Tensor) -> Tensor:
+    """m [B, T, d] without each clip's mean and spread in time, which are how somebody speaks, not what is said (instance
+    normalisation, as Chou & Lee 2019 take the speaker out of speech)."""
+    centred = m - m.mean(1, keepdim=True)
+    return centred / (centred.square().mean(1, keepdim=True) + FAINT**2).sqrt()
 
 
 class NodeReader(nn.Module):

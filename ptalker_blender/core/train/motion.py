@@ -135,20 +135,28 @@ class MotionTask:
         if on["style_agree"]:
             error = (style_audio - style_a.detach()).float().square().mean(-1)
             out["style_agree"] = (error * b["agree"]).sum() / b["agree"].sum().clamp(min=1)
+        # a crop, in which the same words are shown in another style
+        at, n = int(b["crop"]), int(CROP * fps)
+        there, inner = b["times"][at : at + n], slice(at + EDGE, at + n - EDGE)
+        if on["restyled"]:
+            z_other = net.decoder(a, audio_times, style_a[b["other_row"]], there)[:, EDGE : n - EDGE].float()
+            with single(a):
+                out["restyled"] = losses.vertex_loss(z_other, b["other"][:, inner], places.roots, b["mask"][:, inner])
         contents = [a]
-        if any(on[k] for k in ("contrastive", "kl", "content_decode", "independence", "adversary")):
-            # motion content of a crop, at half the frame rate
-            at, n = int(b["crop"]), int(CROP * fps)
-            crop = slice(at, at + n, 2)
+        if any(on[k] for k in ("contrastive", "kl", "content_same", "content_decode", "independence", "adversary")):
+            crop = slice(at, at + n, 2)  # motion content is taken at half the frame rate
             m, _ = net.motion(head.seen(b["z"][:, crop]), fps / 2)
             contents.append(m)
             with single(a):
                 a_there = resample(a.float(), audio_times, b["times"][crop])
                 out |= self.alignment(a_there, m.float(), b["mask"][:, crop])
+            if on["content_same"]:
+                same, _ = net.motion(head.seen(b["other"][:, crop]), fps / 2)
+                apart = 1 - F.cosine_similarity(m.float(), same.float(), dim=-1)
+                out["content_same"] = losses.masked_mean(apart, b["mask"][:, crop])
             if on["content_decode"]:
                 # cross-reconstruction: this content, another style's rendition, from motion alone
-                z_cross = net.decoder(m, b["times"][crop], style_a[b["other_row"]], b["times"][at : at + n])
-                inner = slice(at + EDGE, at + n - EDGE)
+                z_cross = net.decoder(m, b["times"][crop], style_a[b["other_row"]], there)
                 found = z_cross[:, EDGE : n - EDGE].float()
                 with single(a):
                     out["content_decode"] = losses.vertex_loss(found, b["other"][:, inner], places.roots, b["mask"][:, inner])

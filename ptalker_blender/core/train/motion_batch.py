@@ -17,6 +17,7 @@ HABITS = len(RANGES)
 NO_SPEAKER = -100  # cross_entropy's ignore_index
 FRAME_RATES = (24.0, 25.0, 25.0, 30.0)
 REFERENCE_RATES, REFERENCE_LENGTHS, REFERENCE_FRAMES = (6.0, 12.0), (2.0, 5.0), 28  # frames a second, seconds, at most
+NEUTRAL, HOME = 0.12, 0.2  # of the synthetic windows: in the teacher's style at rest, in the one that the voice has
 ALIKE = 0.3  # of the styles that are only told apart: so many lie between two others
 
 
@@ -57,9 +58,9 @@ class MotionBatches:
         times = np.arange(int((s.seconds - 0.1) * fps)) / fps + rng.uniform(0, 1 / fps) + first / RATE
         picks = self.picks(rng)
         styles, names, agree = zip(*(self._style(rng, i, row) for row, i in enumerate(picks)), strict=True)
-        # real tracks exist in one style only; synthetic rows lend each other theirs, the last one the first one's
-        synthetic = list(range(s.real, len(picks)))
-        other_row = [*range(s.real), *synthetic[1:], *synthetic[:1]]
+        # real rows lend each other their styles, the last one the first one's; synthetic rows, too
+        real, synthetic = list(range(s.real)), list(range(s.real, len(picks)))
+        other_row = [*real[1:], *real[:1], *synthetic[1:], *synthetic[:1]]
         rows: dict[str, list] = {k: [] for k in ("features", "z", "mask", "other")}
         for n, i in enumerate(picks):
             z, mask = w.target(i, times, styles[n])
@@ -67,7 +68,7 @@ class MotionBatches:
             rows["z"].append(z)
             rows["mask"].append(mask)
             rows["other"].append(z if other_row[n] == n else w.target(i, times, styles[other_row[n]])[0])
-        out = {k: torch.from_numpy(np.stack(v)).float() for k, v in rows.items()} | self._references(rng, list(styles))
+        out = {k: torch.from_numpy(np.stack(v)).float() for k, v in rows.items()} | self._references(rng, list(styles), s.real)
         names = [*names, *(f"pair {i}" for i in range(s.style_pairs))]
         voices = [w.windows[i].voice if w.windows[i].segments else "" for i in picks]
         return out | {
@@ -81,32 +82,40 @@ class MotionBatches:
             "head": torch.tensor(int(rng.integers(s.identities + 1))),
         }
 
-    def _references(self, rng: np.random.Generator, styles: list[TeacherStyle | None]) -> dict[str, Tensor]:
-        """ref_a, ref_b, habits and what belongs to them: see ``draw``."""
+    def _references(self, rng: np.random.Generator, styles: list[TeacherStyle | None], real: int) -> dict[str, Tensor]:
+        """ref_a, ref_b, habits and what belongs to them: see ``draw``. The first ``real`` styles are those of real windows."""
         s, out = self.settings, {}
         extra = [TeacherStyle.sample(rng) for _ in range(s.style_pairs)]
         for i in range(1, len(extra)):
             if rng.random() < ALIKE:
                 extra[i] = extra[i - 1].blended(extra[i], float(rng.uniform(0.4, 0.8)))
+        # a share of those that are only told apart is put on real tracks, as the same share of the windows is
+        share = int(len(extra) * s.restyled * s.real / max(s.real + s.synthetic, 1))
+        tracked = [n < real or n >= len(styles) + len(extra) - share for n in range(len(styles) + len(extra))]
         styles = [*styles, *extra]
         for side in "ab":
             fps = float(rng.uniform(*REFERENCE_RATES))
             seconds = min(float(rng.uniform(*REFERENCE_LENGTHS)), REFERENCE_FRAMES / fps)
-            shown = np.stack([self.set.reference(rng, style, seconds, fps) for style in styles])
+            pairs = zip(styles, tracked, strict=True)
+            shown = np.stack([self.set.reference(rng, style, seconds, fps, real) for style, real in pairs])
             out |= {f"ref_{side}": torch.from_numpy(shown).float(), f"fps_{side}": torch.tensor(fps)}
         heads = rng.choice(s.motion_heads, 4, replace=s.motion_heads < 4)
         out |= {k: torch.tensor(int(h)) for k, h in zip(("head_a0", "head_a1", "head_b0", "head_b1"), heads, strict=True)}
-        habits = np.stack([np.full(HABITS, np.nan, np.float32) if style is None else style.to_array() for style in styles])
+        unknown = np.full(HABITS, np.nan, np.float32)  # of a real person nobody knows them
+        known = [style.to_array() if style and not real else unknown for style, real in zip(styles, tracked, strict=True)]
+        habits = np.stack(known)
         return out | {"habits": torch.from_numpy(habits)}
 
     def _style(self, rng: np.random.Generator, i: int, row: int) -> tuple[TeacherStyle | None, str, float]:
         """Of window i: its style (None: the real speaker's), a name that equal styles share, whether the voice tells it."""
         w = self.set
         if i in w.real_set:
+            if rng.random() < self.settings.restyled:
+                return TeacherStyle.sample(rng), str(row), 0.0
             return None, "real", float(w.own_voice(i))
         voice, kind = w.windows[i].voice, rng.random()
-        if kind < 0.3:
+        if kind < NEUTRAL:
             return TeacherStyle.neutral(), "neutral", 0.0
-        if kind < 0.55 and w.own_voice(i):
+        if kind < NEUTRAL + HOME and w.own_voice(i):
             return w.home[voice], voice, 1.0
         return TeacherStyle.sample(rng), str(row), 0.0

@@ -31,6 +31,8 @@ WEIGHTS: dict[str, float] = {
     "style_agree": 0.3,
     "independence": 0.05,
     "adversary": 0.03,
+    "restyled": 2.5,  # the same audio content decoded in another style, too
+    "content_same": 0.2,  # the same words in two styles have one motion content
     "content_decode": 0.4,  # cross-reconstruction from motion content
     "outside": 1.0,  # channels below 0 or above 1
 }
@@ -45,6 +47,7 @@ class DataSettings:
     passes: int = 0  # of numbered shards, only so many; 0: all
     real: int = 4  # windows a batch; 0: without real data
     synthetic: int = 6  # windows a batch, the quiet one among them; 0: without the teacher
+    restyled: float = 0.5  # share of the real windows that are shown with another person's habits (data/restyle.py)
     quiet: float = 0.7  # how often one of them has no voice in it
     seconds: float = 5.0  # of each window, a random part
     perturb: float = 1.0  # how much features are changed to those of other voices (train/perturb.py); 0: not at all
