@@ -98,7 +98,8 @@ class BaselineTask(MotionTask):
         for i in self.batches.picks(rng):
             voice, known = w.windows[i].voice, np.ones((1, len(CHANNELS)), bool)
             own = i not in w.real_set and bool(w.windows[i].segments) and w.own_voice(i) and rng.random() < 0.5
-            z, mask = w.target(i, times + first / RATE, w.home[voice] if own else TeacherStyle.neutral())
+            style = w.home[voice] if own else None if i in w.real_set else TeacherStyle.neutral()
+            z, mask = w.target(i, times + first / RATE, style)
             if i in w.real_set:
                 add_upper_face(w, i, times + first / RATE, z)
             else:
