@@ -3,7 +3,8 @@
 The end of each clip is held out: it chooses the best step, ends the training and gives the figures before and after. On
 speech of many others, which ships with the extension, lips must move as they did before: when they open is what is said, and
 only how far is style. So the loss there is 1 - r of the lip gap and, weakly, the vertex error, both against the original
-model in the style that was read from the clip.
+model in the style that was read from the clip. What is personal (core/personal.py) is found before and stays as it is: the
+adapter learns what is left.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from torch import Tensor
 from . import losses
 from .adapters import adapted, adapter_of, merged
 from .clips import Clip
+from .compare import personal_of_lessons
 from .errors import Cancelled, PTalkerError
 from .lessons import STEP, Lesson, Shown, lesson_of, other_content
 from .model.contact import Contact
 from .model.decoder import Decoder
+from .personal import APART, TOGETHER, Personal
 from .reference import style_of_motion
 from .runtime import PTalker
 from .styles import Style
@@ -35,7 +38,6 @@ MOST_STEPS, EVERY, PATIENCE = 400, 10, 8  # steps; between two tests; tests with
 FPS = 25.0  # at which it is learned
 KEEP_TIMING, KEEP_PLACE = 1.0, 0.1  # weights of what must stay on others' speech
 WEIGHTS = {"vertex": 1.0, "velocity": 0.5, "channel": 0.5, "gap": 0.3, "correlation": 0.3}
-TOGETHER = 0.15  # r of the lip gap before: below this, sound and motion may not belong together
 
 Learned = Callable[[float, float, "float | None"], None]  # fraction, loss, held-out error
 
@@ -75,14 +77,18 @@ def fine_tune(
         raise PTalkerError("option_invalid", f"{minutes:g} minutes of fine-tuning are not possible.")
     tell = progress or (lambda stage, fraction: None)
     lessons, start = prepare(model, clips, lambda stage, part: tell(stage, 0.2 * part), cancelled)
+    personal = personal_of_lessons(model, lessons, start, FPS, all(clip.rest is not None for clip in clips))
     other = other_content(model, round(PIECE / STEP), cancelled)
-    tutor = Tutor(model, lessons, start, other, seed)
+    tutor = Tutor(model, lessons, start, personal, other, seed)
     state = tutor.run(minutes * 60, learned, cancelled)
     if state.cancelled and not state.better:
         raise Cancelled
     seconds = sum(c.seconds for c in clips)
     confidence = 1.0 - math.exp(-seconds / 10.0)
-    style = Style(tutor.best_style, name, "fine-tuning", seconds, confidence, model.fingerprint, tutor.best_adapter)
+    style = Style(
+        tutor.best_style, name, "fine-tuning", seconds, confidence, model.fingerprint, tutor.best_adapter,
+        max(lessons, key=lambda x: x.seconds).habits, None if personal is None else personal.to(torch.device("cpu")),
+    )  # fmt: skip
     return Tuned(
         style, tutor.before, state.error, state.step, state.cancelled, tuple(tutor.warnings + state.warnings), tutor.curves()
     )
@@ -128,11 +134,14 @@ class State:
 class Tutor:
     """Trains a copy of the decoder; the model itself is not touched."""
 
-    def __init__(self, model: PTalker, lessons: Sequence[Lesson], start: Tensor, other: Tensor, seed: int) -> None:
+    def __init__(
+        self, model: PTalker, lessons: Sequence[Lesson], start: Tensor, personal: Personal | None, other: Tensor, seed: int
+    ) -> None:
         """start [s]: the style to begin with; other [n, N, d]: content of others' speech."""
         if model.network.contact is None:
             raise PTalkerError("style_mismatch", "This model has no lips by name: it cannot be fine-tuned.")
         self.model, self.lessons, self.contact = model, lessons, model.network.contact
+        self.personal = personal
         self.original, self.start = model.network.decoder, start.to(model.device)
         devices = [model.device] if model.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
@@ -149,7 +158,7 @@ class Tutor:
         self.before, r = self.test(self.original, self.start)
         self.warnings: list[str] = []
         if r < TOGETHER:
-            self.warnings.append("The sound and the motion hardly belong together: check that they start at the same time.")
+            self.warnings.append(APART)
         self.first_loss: float | None = None
 
     def run(self, seconds: float, learned: Learned | None, cancelled: Callable[[], bool] | None) -> State:
@@ -197,7 +206,8 @@ class Tutor:
         content = torch.stack([lesson.content[s : s + n] for s in starts])
         target = torch.stack([lesson.at(self.times + float(s) * STEP) for s in starts])
         z = self.decoder(content, self.content_times[: content.shape[1]], self._rows(self.style, ROWS), self.times)
-        touched = self.model.network.finish(z)
+        touched = self.finished(z)
+        z = z if self.personal is None else self.personal.shaped(z)
         z = z + (touched - z.clamp(0, 1))  # outside of 0..1 the gradient is the unfinished one's
         mask = torch.ones_like(z[..., 0])
         gap, wanted = lip_gap(self.contact, z), lip_gap(self.contact, target)
@@ -251,7 +261,7 @@ class Tutor:
         early = max(0, int(decoder.halo * FPS))  # frames before, which self-attention looks at
         asked = torch.cat([times[0] - torch.arange(early, 0, -1, device=times.device) / FPS, times])
         asked = asked[asked >= content_times[0]]
-        z = self.model.network.finish(decoder(content[None], content_times, style[None], asked)[0])
+        z = self.finished(decoder(content[None], content_times, style[None], asked)[0])
         return z[-len(times) :], lesson.at(times)
 
     @torch.no_grad()
@@ -265,6 +275,11 @@ class Tutor:
 
     def best_decoder(self) -> Decoder:
         return merged(self.original, self.best_adapter)
+
+    def finished(self, z: Tensor) -> Tensor:
+        """What the decoder gives [..., K] -> weights as they are generated in the style."""
+        z = self.model.network.finish(z)
+        return z if self.personal is None else self.personal(z, self.contact)
 
     def _rows(self, style: Tensor, count: int) -> Tensor:
         return style[None].expand(count, -1)

@@ -7,7 +7,7 @@ usual one counts for. For blinks, which are counted, that is the Gamma-Poisson a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log
 
 import numpy as np
@@ -18,6 +18,7 @@ from .upper_face import GAZE_SIZE, OPENED, POWER, Habits, emphasis, lid_closure,
 RISE, WITHIN = 0.25, 0.08  # a blink: the lids close by so much of the opening in so many seconds
 SOON = 0.8  # s, in which the second blink of a pair begins
 AWAKE = 0.15  # of the opening; eyes that are less closed are open
+STILL_BROWS = 0.01  # weights; brows that move less are not animated
 SLOWEST = 15.0  # frames a second; below, blinks fall between frames
 USUAL_BLINKS, USUAL_SECONDS = 6.0, 6.0  # what the usual habits count for
 DRIFTS = 0.82, 1.05  # standard deviation of upper_face's drift and gaze, in their sizes
@@ -80,6 +81,29 @@ def usual_width(fps: float, opening: tuple[float, float] = (OPENED, POWER)) -> f
     begins = (4 + np.arange(0, 1, 0.05)) / fps
     lid = lid_curve(np.arange(round(1.5 * fps) + 8) / fps - begins[:, None], *opening)
     return float(widths(lid, find_blinks(lid, fps), fps).mean())
+
+
+def habits_of_clip(seen: np.ndarray, fps: float, audio: np.ndarray | None, rest_known: bool) -> Habits | None:
+    """seen [T, 52]: weights that a clip's motion is made of (mesh/bounded.py), on skin; audio [n] at 16 kHz -> its habits.
+
+    None where the upper face does not move: lip-sync alone says nothing of the eyes. Where nobody blinks, blinks were not
+    animated, and come as usual. Gaze and squint hardly show on skin and stay usual, too; so does the height at which brows
+    rest where nobody knows the face at rest."""
+    loud = None
+    if audio is not None:
+        from .stream import loudness
+
+        loud = loudness(audio, 0, len(audio), np.arange(len(seen)) / fps)
+    usual, found = Habits(), habits_of(seen, fps, loud)
+    lid = lid_closure(seen[None])
+    told: tuple[str, ...] = ()
+    if fps >= SLOWEST and len(find_blinks(lid, fps).clip):
+        told += ("blink_rate", "blink_pairs", "blink_duration")
+    open_eyes = seen[lid[0] < AWAKE]
+    brows = [i for name, i in INDEX.items() if name.startswith("brow")]
+    if len(open_eyes) and float(open_eyes[:, brows].std(0).max()) > STILL_BROWS:
+        told += ("brow_emphasis", "brow_drift", "asymmetry") + (("brow_rest",) if rest_known else ())
+    return replace(usual, **{name: getattr(found, name) for name in told}) if told else None
 
 
 def habits_of(

@@ -15,10 +15,12 @@ from .audio import load_audio
 from .channels import LOWER_FACE, UPPER_FACE
 from .clips import Clip
 from .errors import Cancelled, PTalkerError
+from .habits import habits_of_clip
 from .losses import factor
 from .mesh.bounded import BoundedSolver
 from .mesh.reader import MeshReader
 from .speech import RATE
+from .upper_face import Habits
 
 if TYPE_CHECKING:
     from .runtime import PTalker
@@ -34,7 +36,7 @@ MARGIN = 0.6  # s between what is learned and what is held out, of no use to eit
 class Lesson:
     """One clip. ``content`` [N, d] at (i + 0.25) * STEP s (AudioEncoder.times), ``target`` [T, K] at i / fps s: the weights that
     its motion is made of, upper face 0. ``root`` [K, K] as in losses.vertex_loss, in cm; ``learned`` .. ``tested`` s: what is
-    between the end of what is learned and the beginning of what is held out."""
+    between the end of what is learned and the beginning of what is held out. ``habits`` of the upper face, where it moves."""
 
     content: Tensor
     target: Tensor
@@ -42,6 +44,7 @@ class Lesson:
     root: Tensor
     learned: float
     tested: float
+    habits: Habits | None = None
 
     @property
     def seconds(self) -> float:
@@ -84,12 +87,14 @@ def lesson_of(model: PTalker, clip: Clip, shown: Shown, cancelled: Callable[[], 
         fix = "Fine-tuning needs the animation together with its speech."
         raise PTalkerError("reference_silent", f"'{clip.name}' has no sound.", fix)
     target = shown.solver(clip.chunks(cancelled), clip.rest)
+    habits = habits_of_clip(target, clip.fps, clip.audio, clip.rest is not None)
     target[:, UPPER_FACE] = 0.0
     if float(np.ptp(target[:, list(LOWER_FACE)], axis=0).max()) < 0.02:
         raise PTalkerError("reference_still", f"The face in '{clip.name}' does not move.", "Choose a range in which it speaks.")
     end = clip.seconds - max(HELD_OUT * clip.seconds, SHORTEST_TEST)
     content = content_of(model, clip.audio, cancelled)
-    return Lesson(content, torch.from_numpy(target).to(model.device), clip.fps, shown.root.to(model.device), end - MARGIN, end)
+    wanted, root = torch.from_numpy(target).to(model.device), shown.root.to(model.device)
+    return Lesson(content, wanted, clip.fps, root, end - MARGIN, end, habits)
 
 
 @torch.inference_mode()

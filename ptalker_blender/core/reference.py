@@ -18,9 +18,13 @@ from . import SAMPLE_RATE
 from .audio import SILENCE
 from .channels import LOWER_FACE
 from .clips import Clip, read_reference
+from .compare import personal_of_clip
 from .errors import Cancelled, PTalkerError
+from .habits import habits_of_clip
+from .lessons import Shown
 from .mesh.reader import MeshReader
 from .model.seen import Seen
+from .personal import APART
 from .runtime import PTalker
 from .speech import RATE
 from .styles import Style
@@ -33,6 +37,7 @@ SPEAKING = 0.8  # cm/s, how fast lips that speak part and meet; a window of 0.25
 TELLS = 3.0  # s of speech after which 63 % of what motion can tell of a style has been told
 VOICE = 0.6  # how sure a voice alone can be: so many speakers are found by it where motion finds nearly all
 BESIDE = 0.15  # how much a voice counts beside motion
+LOOKED_AT, MOST_FRAMES = 60.0, 7200  # s, frames of a clip that are taken apart into weights
 LOW, GOOD = 0.4, 0.7  # confidence below which a person is told so; from which nothing is to be wished for
 
 Progress = Callable[[str, float], None]
@@ -60,6 +65,7 @@ class Reading:
     motion: Part | None
     voice: Part | None
     agreement: float | None
+    apart: bool = False  # sound and motion hardly belong together
 
     @property
     def word(self) -> str:
@@ -69,9 +75,10 @@ class Reading:
     @property
     def warnings(self) -> list[str]:
         """Sentences for people."""
-        if self.style.confidence >= LOW:
-            return []
-        return ["The reference says little about the style: use a longer one, with more speech in it."]
+        said = [APART] if self.apart else []
+        if self.style.confidence < LOW:
+            said.append("The reference says little about the style: use a longer one, with more speech in it.")
+        return said
 
     def figures(self) -> dict[str, float | str]:
         """For people and for the protocol: plain JSON types."""
@@ -86,9 +93,11 @@ class Reading:
 
 def read_style(
     model: PTalker, reference: str | Path | Clip | np.ndarray, name: str = "", *, use: str = "both",
-    progress: Progress | None = None, cancelled: Callable[[], bool] | None = None,
+    shown: Shown | None = None, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None,
 ) -> Reading:  # fmt: skip
-    """``reference``: a file, a Clip or samples [n] at 16 kHz; ``use``: "motion", "voice" or "both", as far as there are.
+    """``reference``: a file, a Clip or samples [n] at 16 kHz; ``use``: "motion", "voice" or "both", as far as there are;
+    ``shown``: the clip's mesh where it was made ready before. A clip's own sound tells what its motion says, also where the
+    voice is not used for the style.
 
     Raises what clips.read_reference raises, PTalkerError (face_not_found, reference_still, reference_silent), Cancelled.
     """
@@ -100,9 +109,9 @@ def read_style(
     if isinstance(given, Clip):
         if use != "voice":
             tell("finding the face", 0.1)
-            reader = MeshReader.of(model.rigger, given.first(), given.faces, cancelled)
+            shown = shown or Shown.of(model, given, cancelled)
             tell("reading the motion", 0.6)
-            motion = style_of_motion(model, given, reader, cancelled)
+            motion = style_of_motion(model, given, shown.reader, cancelled)
         audio = given.audio
     else:
         audio = given
@@ -111,8 +120,25 @@ def read_style(
         voice = style_of_voice(model, audio, cancelled)
     if motion is None and voice is None:
         raise PTalkerError("reference_silent", f"'{named}' has no voice to take a style from.", "Use its motion.")
+    reading = together(model, named, motion, voice)
+    if isinstance(given, Clip) and motion is not None and shown is not None:
+        tell("comparing", 0.9)
+        reading = _compared(model, reading, given, shown, cancelled)
     tell("reading the reference", 1.0)
-    return together(model, named, motion, voice)
+    return reading
+
+
+def _compared(model: PTalker, reading: Reading, clip: Clip, shown: Shown, cancelled: Callable[[], bool] | None) -> Reading:
+    """With the habits of the upper face, and with what the mouth shows beyond the style that was read, where the clip has the
+    sound to compare it with."""
+    part = clip.part(min(LOOKED_AT, MOST_FRAMES / clip.fps))
+    seen = shown.solver(part.chunks(cancelled), part.rest)
+    habits = habits_of_clip(seen, part.fps, part.audio, part.rest is not None)
+    reading = replace(reading, style=replace(reading.style, habits=habits))
+    if part.audio is None:
+        return reading
+    personal = personal_of_clip(model, part, seen, reading.style.vector, cancelled)
+    return replace(reading, style=replace(reading.style, personal=personal), apart=personal is None)
 
 
 def together(model: PTalker, name: str, motion: Part | None, voice: Part | None) -> Reading:

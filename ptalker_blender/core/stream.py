@@ -51,6 +51,7 @@ class Stream:
         chosen = choose(style, strength, model.network.styles, model.fingerprint)
         self.style = chosen.vector.to(model.device)[None]
         self.decoder = merged(model.network.decoder, chosen.adapter, chosen.name)
+        self.personal = chosen.personal.to(model.device) if chosen.personal else None
         self.gains = gains.checked()
         self.halo = float(model.network.decoder.halo)  # s each way that a frame is influenced from
         self.mean = model.network.audio.REACH  # features each way that content takes its mean over
@@ -165,7 +166,9 @@ class Stream:
         times = torch.from_numpy((np.arange(q0, q1) / fps - n0 / RATE).astype(np.float32)).to(device)
         content = network.audio(torch.from_numpy(heard).to(device)[None])
         z = self.decoder(content, network.audio.times(audio_times), self.style, times)
-        return self.gains(network.finish(z[0, a - q0 : b - q0].float()), network.contact).cpu().numpy()
+        z = network.finish(z[0, a - q0 : b - q0].float())
+        z = z if self.personal is None else self.personal(z, network.contact)
+        return self.gains(z, network.contact).cpu().numpy()
 
 
 def loudness(samples: np.ndarray, start: int, end: int, times: np.ndarray) -> np.ndarray:

@@ -18,8 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .channels import CHANNELS
 from .errors import PTalkerError
 from .npz import check_writable, replacing
+from .personal import Personal
 from .upper_face import Habits
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 NEUTRAL = "neutral"
 LEAST, MOST = -1.0, 3.0  # of a share, of the strength
-VERSIONS = ("1", "2")  # "2" has the metadata "about" and may have an adapter
+VERSIONS = ("1", "2", "3")  # "2" has the metadata "about" and may have an adapter, "3" may have a "personal" [2, K]
 AGAIN = "Make it again from its reference."
 
 
@@ -43,6 +45,7 @@ class Style:
     model: str = ""  # fingerprint of the model that made it; "" where nobody knows
     adapter: dict[str, Tensor] = field(default_factory=dict)
     habits: Habits | None = None  # of the upper face; None where nobody knows
+    personal: Personal | None = None  # what the vector does not say; None where nobody knows
 
     def about(self) -> dict[str, str | float | dict[str, float]]:
         """All but the tensors; plain JSON types."""
@@ -70,6 +73,7 @@ def save_style(path: Path, style: Style | Tensor, name: str = "") -> None:
     style = style if isinstance(style, Style) else Style(style, name)
     check_writable(path)
     tensors = {"style": style.vector} | {f"adapter.{k}": v for k, v in style.adapter.items()}
+    tensors |= {"personal": style.personal.tensor()} if style.personal else {}
     plain = {k: v.detach().float().cpu().contiguous() for k, v in tensors.items()}
     about = {"ptalker_style": VERSIONS[-1], "name": style.name, "about": json.dumps(style.about())}
     try:
@@ -88,14 +92,17 @@ def load_style(path: Path) -> Style:
                 raise KeyError("ptalker_style")
             tensors = {k: f.get_tensor(k).float() for k in f.keys()}
         about = json.loads(meta.get("about", "{}"))
-        vector = tensors.pop("style")
-        if vector.ndim != 1 or not all(bool(t.isfinite().all()) for t in (vector, *tensors.values())):
+        vector, personal = tensors.pop("style"), tensors.pop("personal", None)
+        if vector.ndim != 1 or (personal is not None and personal.shape != (2, len(CHANNELS))):
+            raise ValueError("shape")
+        if not all(bool(t.isfinite().all()) for t in (vector, *tensors.values(), *([] if personal is None else [personal]))):
             raise ValueError("style")
         return Style(
             vector, str(meta.get("name", "")), str(about.get("made_from", "")), float(about.get("seconds", 0.0)),
             float(about.get("confidence", 1.0)), str(about.get("model", "")),
             {k.removeprefix("adapter."): v for k, v in tensors.items() if k.startswith("adapter.")},
             Habits.of(about["habits"]) if "habits" in about else None,
+            None if personal is None else Personal.of(personal),
         )  # fmt: skip
     except (OSError, KeyError, ValueError, TypeError, AttributeError, SafetensorError) as error:
         raise PTalkerError(
@@ -130,8 +137,8 @@ def choose(style: StyleLike, strength: float, built_in: Mapping[str, Tensor], mo
 
     The vector is neutral + strength * sum_i share_i (style_i - neutral): 0 is neutral, 1 the style, above 1 exaggerates it;
     shares that add up to less than 1 leave the rest neutral. An adapter acts as far as its style does, but never more than
-    once and never backwards: what fine-tuning has learned is not to be exaggerated. Habits are mixed as adapters are; of the
-    tracked speaker's is what no style brings.
+    once and never backwards: what fine-tuning has learned is not to be exaggerated. So do habits and what is personal; what no
+    style brings is as it usually is.
     Raises PTalkerError("style_unknown" | "style_unreadable" | "style_mismatch" | "bad_value").
     """
     if not LEAST <= strength <= MOST:
@@ -143,6 +150,7 @@ def choose(style: StyleLike, strength: float, built_in: Mapping[str, Tensor], mo
     neutral = built_in[NEUTRAL]
     vector, adapter, names = neutral.clone(), {}, []
     habits: list[tuple[Habits, float]] = []
+    personal: Personal | None = None
     for i, (each, share) in enumerate(shares):
         if not LEAST <= share <= MOST:
             raise PTalkerError("bad_value", f"A style's share of {share} is out of range.", "Use 0 to 1.")
@@ -153,9 +161,11 @@ def choose(style: StyleLike, strength: float, built_in: Mapping[str, Tensor], mo
         if (acts := min(max(amount, 0.0), 1.0)) > 0:
             adapter |= {f"{i}:{k}": v * acts if k.endswith(".b") else v for k, v in found.adapter.items()}
             habits += [(found.habits, acts)] if found.habits else []
+            if found.personal:
+                personal = found.personal.scaled(acts) + personal if personal else found.personal.scaled(acts)
     mixed = Habits().mixed(habits) if habits else None
     made_from = "blend" if len(shares) > 1 else ""
-    return Style(vector, " + ".join(names) or NEUTRAL, made_from, model=model, adapter=adapter, habits=mixed)
+    return Style(vector, " + ".join(names) or NEUTRAL, made_from, model=model, adapter=adapter, habits=mixed, personal=personal)
 
 
 def resolve(style: StyleLike, strength: float, built_in: Mapping[str, Tensor]) -> Tensor:

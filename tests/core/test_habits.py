@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptalker_blender.core.channels import INDEX
-from ptalker_blender.core.habits import find_blinks, habits_of, usual_width, widths
+from ptalker_blender.core.habits import find_blinks, habits_of, habits_of_clip, usual_width, widths
 from ptalker_blender.core.upper_face import Habits, lid_closure, lid_curve, upper_face
 
 CALM = Habits(blink_rate=14.0, blink_pairs=0.1, blink_duration=1.4, gaze=0.4, brow_rest=0.15, brow_emphasis=0.5,
@@ -106,3 +106,21 @@ def test_blinks_and_their_widths(fps: float) -> None:
     assert blinks.onset / fps == pytest.approx([0.5, 1.01, 2.5], abs=0.085)
     assert blinks.waits(fps) == pytest.approx([0.51, 1.49], abs=0.085)
     assert np.median(widths(lid, blinks, fps)) / usual_width(fps) == pytest.approx(1.2, abs=0.1)
+
+
+def test_a_clip_tells_what_its_skin_shows() -> None:
+    t = frames(60, 25)
+    seen = upper_face(t, None, 5, LIVELY)
+    seen[:, INDEX["jawOpen"]] = 0.2 + 0.1 * np.sin(9 * t)
+    found, unknown = (habits_of_clip(seen, 25.0, None, rest_known) for rest_known in (True, False))
+    assert found is not None and unknown is not None
+    assert found.blink_rate > 35 and found.brow_rest == pytest.approx(-0.1, abs=0.03) and found.asymmetry < -0.1
+    assert (found.gaze, found.squint, found.brow_emphasis) == (Habits().gaze, Habits().squint, Habits().brow_emphasis)
+    assert unknown.brow_rest == Habits().brow_rest and unknown.blink_rate == found.blink_rate
+    mouth = np.where(np.isin(np.arange(52), [INDEX["jawOpen"]]), seen, 0)
+    assert habits_of_clip(mouth, 25.0, None, True) is None
+    lids = [i for name, i in INDEX.items() if name.startswith("eye")]
+    awake = seen.copy()
+    awake[:, lids] = 0
+    brows = habits_of_clip(awake, 25.0, None, True)
+    assert brows is not None and brows.blink_rate == Habits().blink_rate and brows.brow_rest == found.brow_rest

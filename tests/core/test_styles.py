@@ -10,7 +10,9 @@ from safetensors.torch import save_file
 from style_clips import model
 
 from ptalker_blender.core.adapters import adapted, adapter_of, linear_layers, merged
+from ptalker_blender.core.channels import INDEX
 from ptalker_blender.core.errors import PTalkerError
+from ptalker_blender.core.personal import Personal
 from ptalker_blender.core.styles import Style, choose, find, fingerprint, load_style, read_shares, resolve, save_style
 from ptalker_blender.core.upper_face import Habits
 
@@ -159,4 +161,25 @@ def test_habits_that_are_none(tmp_path: Path, habits: str) -> None:
         return
     with pytest.raises(PTalkerError) as error:
         load_style(tmp_path / "a")
+    assert code(error) == "style_unreadable"
+
+
+def test_what_is_personal_is_kept_mixed_and_never_exaggerated(tmp_path: Path) -> None:
+    more, shift = torch.zeros(52), torch.zeros(52)
+    more[INDEX["jawOpen"]], shift[INDEX["mouthSmileLeft"]] = 0.5, 0.2
+    style = Style(torch.ones(4), "a", personal=Personal(more, shift))
+    save_style(tmp_path / "a.safetensors", style)
+    found = load_style(tmp_path / "a.safetensors")
+    assert found.personal is not None and torch.equal(found.personal.tensor(), torch.stack([more, shift]))
+    for strength, share, acts in ((1.0, 1.0, 1.0), (0.5, 0.5, 0.25), (3.0, 1.0, 1.0)):
+        mixed = choose([(found, share), ("clear", 1 - share)], strength, BUILT_IN).personal
+        assert mixed is not None
+        torch.testing.assert_close(mixed.tensor(), acts * found.personal.tensor())
+    twice = choose([(found, 0.5), (found, 0.5)], 1.0, BUILT_IN).personal
+    assert twice is not None
+    torch.testing.assert_close(twice.tensor(), found.personal.tensor())
+    assert choose(found, 0.0, BUILT_IN).personal is None and choose(found, -1.0, BUILT_IN).personal is None
+    save_file({"style": torch.ones(4), "personal": torch.zeros(2, 3)}, tmp_path / "b", {"ptalker_style": "3"})
+    with pytest.raises(PTalkerError) as error:
+        load_style(tmp_path / "b")
     assert code(error) == "style_unreadable"

@@ -30,7 +30,7 @@ class BoundedSolver:
 
     def __call__(self, chunks: Iterable[np.ndarray], rest: np.ndarray | None) -> np.ndarray:
         """Frames [t, V, 3], chunk by chunk, the face at rest [V, 3] -> weights [T, K] float32. Where nobody knows the rest,
-        the frame of least jaw stands for it."""
+        the frame of least jaw stands for it, of those in which the eyes are open."""
         still, pulls = rest, []
         for chunk in chunks:
             still = chunk[0] if still is None else still
@@ -38,7 +38,9 @@ class BoundedSolver:
             pulls.append(moved.reshape(len(chunk), -1) @ self.weighted.T)
         pull = np.concatenate(pulls).astype(np.float64)
         if rest is None:
-            jaw = np.linalg.solve(self.gram, pull.T)[INDEX["jawOpen"]]
+            free = np.linalg.solve(self.gram, pull.T)
+            lids = free[INDEX["eyeBlinkLeft"]] + free[INDEX["eyeBlinkRight"]]
+            jaw = np.where(lids <= np.median(lids), free[INDEX["jawOpen"]], np.inf)
             pull = pull - pull[int(jaw.argmin())]
         return bounded(self.gram, pull)
 
