@@ -48,7 +48,7 @@ class Clip:
         """All frames in order, [t, V, 3] float32 each. Raises PTalkerError reference_invalid (not finite), Cancelled."""
         step = max(1, _CHUNK // (12 * self.vertices))
         if isinstance(self.source, np.ndarray):
-            parts = (self.source[i : i + step] for i in range(0, self.frames, step))
+            parts = (self.source[i : min(i + step, self.frames)] for i in range(0, self.frames, step))
         else:
             parts = _frames(self.source, step, self.frames)
         for part in parts:

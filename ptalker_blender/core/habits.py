@@ -18,7 +18,7 @@ from .upper_face import GAZE_SIZE, OPENED, POWER, Habits, emphasis, lid_closure,
 RISE, WITHIN = 0.25, 0.08  # a blink: the lids close by so much of the opening in so many seconds
 SOON = 0.8  # s, in which the second blink of a pair begins
 AWAKE = 0.15  # of the opening; eyes that are less closed are open
-STILL_BROWS = 0.01  # weights; brows that move less are not animated
+STILL_BROWS = 0.02  # weights; brows that are nowhere else than at rest are not animated
 SLOWEST = 15.0  # frames a second; below, blinks fall between frames
 USUAL_BLINKS, USUAL_SECONDS = 6.0, 6.0  # what the usual habits count for
 DRIFTS = 0.82, 1.05  # standard deviation of upper_face's drift and gaze, in their sizes
@@ -101,7 +101,7 @@ def habits_of_clip(seen: np.ndarray, fps: float, audio: np.ndarray | None, rest_
         told += ("blink_rate", "blink_pairs", "blink_duration")
     open_eyes = seen[lid[0] < AWAKE]
     brows = [i for name, i in INDEX.items() if name.startswith("brow")]
-    if len(open_eyes) and float(open_eyes[:, brows].std(0).max()) > STILL_BROWS:
+    if len(open_eyes) and float(np.sqrt((open_eyes[:, brows] ** 2).mean(0)).max()) > STILL_BROWS:
         told += ("brow_emphasis", "brow_drift", "asymmetry") + (("brow_rest",) if rest_known else ())
     return replace(usual, **{name: getattr(found, name) for name in told}) if told else None
 

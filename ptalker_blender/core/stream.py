@@ -48,9 +48,10 @@ class Stream:
             fix = "Use a frame rate from 1 to 240."
             raise PTalkerError("bad_value", f"{fps} frames a second is not possible.", fix)
         self.model, self.fps = model, fps
-        chosen = choose(style, strength, model.network.styles, model.fingerprint)
+        network = model.network
+        chosen = choose(style, strength, network.styles, model.fingerprint, network.personal)
         self.style = chosen.vector.to(model.device)[None]
-        self.decoder = merged(model.network.decoder, chosen.adapter, chosen.name)
+        self.decoder = merged(network.decoder, chosen.adapter, chosen.name)
         self.personal = chosen.personal.to(model.device) if chosen.personal else None
         self.gains = gains.checked()
         self.halo = float(model.network.decoder.halo)  # s each way that a frame is influenced from

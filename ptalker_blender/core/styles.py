@@ -112,15 +112,19 @@ def load_style(path: Path) -> Style:
         ) from error
 
 
-def find(style: str | Path | Style, built_in: Mapping[str, Tensor], model: str = "") -> Style:
+def find(
+    style: str | Path | Style, built_in: Mapping[str, Tensor], model: str = "", personal: Mapping[str, Tensor] | None = None
+) -> Style:
     """A built-in name, a file or a style itself -> the style, which fits the model.
 
-    ``model`` is the loaded model's fingerprint ("": not asked). Raises PTalkerError("style_unknown" | "style_unreadable" |
-    "style_mismatch").
+    ``personal`` [2, K] of built-in styles, where they have it; ``model`` is the loaded model's fingerprint ("": not asked).
+    Raises PTalkerError("style_unknown" | "style_unreadable" | "style_mismatch").
     """
     if not isinstance(style, Style):
         if str(style) in built_in:
-            return Style(built_in[str(style)], str(style), "built-in", model=model)
+            own = (personal or {}).get(str(style))
+            known = None if own is None else Personal.of(own)
+            return Style(built_in[str(style)], str(style), "built-in", model=model, personal=known)
         path = Path(style)
         if not path.is_file():
             names = ", ".join(sorted(built_in))
@@ -132,7 +136,10 @@ def find(style: str | Path | Style, built_in: Mapping[str, Tensor], model: str =
     return style
 
 
-def choose(style: StyleLike, strength: float, built_in: Mapping[str, Tensor], model: str = "") -> Style:
+def choose(
+    style: StyleLike, strength: float, built_in: Mapping[str, Tensor], model: str = "",
+    personals: Mapping[str, Tensor] | None = None,
+) -> Style:  # fmt: skip
     """One style or several with their shares, and how much of it all -> one style.
 
     The vector is neutral + strength * sum_i share_i (style_i - neutral): 0 is neutral, 1 the style, above 1 exaggerates it;
@@ -154,7 +161,7 @@ def choose(style: StyleLike, strength: float, built_in: Mapping[str, Tensor], mo
     for i, (each, share) in enumerate(shares):
         if not LEAST <= share <= MOST:
             raise PTalkerError("bad_value", f"A style's share of {share} is out of range.", "Use 0 to 1.")
-        found = find(each, built_in, model)
+        found = find(each, built_in, model, personals)
         amount = strength * share
         vector = vector + amount * (found.vector.to(neutral) - neutral)
         names.append(found.name)

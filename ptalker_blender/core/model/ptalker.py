@@ -21,7 +21,8 @@ from .motion_encoder import MotionEncoder
 
 
 class PTalker(nn.Module):
-    """All trained parts but the speech encoder and the rig head. ``styles``: named style vectors that ship with it."""
+    """All trained parts but the speech encoder and the rig head. ``styles``: named style vectors that ship with it;
+    ``personal``: of some of them, what the vector does not say (core/personal.py), [2, K]."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -31,6 +32,7 @@ class PTalker(nn.Module):
         self.decoder = Decoder(config)
         self.contact = Contact() if config.channels == len(CHANNELS) else None  # free channels have no lips by name
         self.styles: dict[str, Tensor] = {"neutral": torch.zeros(config.style)}
+        self.personal: dict[str, Tensor] = {}
 
     def forward(self, features: Tensor, feature_times: Tensor, style: Tensor, times: Tensor) -> Tensor:
         """features [B, 2 M, C] at feature_times [2 M], style [B, s], times [T] s -> weights [B, T, K], unclamped."""
@@ -44,7 +46,8 @@ class PTalker(nn.Module):
     def save(self, path: Path, metadata: dict) -> None:
         """safetensors; the config, the metadata and the named styles travel inside. No pickle."""
         tensors = {f"model.{k}": v.detach().contiguous().clone() for k, v in self.state_dict().items()}
-        tensors |= {f"style.{k}": v.detach().contiguous().clone() for k, v in self.styles.items()}
+        for group, named in (("style", self.styles), ("personal", self.personal)):
+            tensors |= {f"{group}.{k}": v.detach().contiguous().clone() for k, v in named.items()}
         save_file(tensors, path, {"config": json.dumps(asdict(self.config)), "card": json.dumps(metadata)})
 
     @classmethod
@@ -65,4 +68,5 @@ class PTalker(nn.Module):
         except Exception as error:  # any damage shows as one of many errors
             raise PTalkerError("checkpoint_broken", f"The model file '{path.name}' is damaged ({error}).", again) from error
         model.styles = {k[6:]: v.float() for k, v in tensors.items() if k.startswith("style.")}
+        model.personal = {k[9:]: v.float() for k, v in tensors.items() if k.startswith("personal.")}
         return model.eval(), json.loads(meta.get("card", "{}"))
