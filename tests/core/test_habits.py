@@ -123,4 +123,5 @@ def test_a_clip_tells_what_its_skin_shows() -> None:
     awake = seen.copy()
     awake[:, lids] = 0
     only = habits_of_clip(awake, 25.0, None, True)
-    assert only is not None and only.blink_rate == Habits().blink_rate and only.brow_rest == pytest.approx(found.brow_rest, abs=0.02)
+    assert only is not None and only.blink_rate == Habits().blink_rate
+    assert only.brow_rest == pytest.approx(found.brow_rest, abs=0.02)
