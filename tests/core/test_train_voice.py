@@ -1,0 +1,177 @@
+"""Style from a voice: which takes of which speakers are heard, and that training changes this branch only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from tiny_corpus import DEMO, write_corpus, write_encoder
+
+from ptalker_blender.core.data import voices
+from ptalker_blender.core.data.augment import other_voice
+from ptalker_blender.core.errors import PTalkerError
+from ptalker_blender.core.model.config import Config
+from ptalker_blender.core.model.ptalker import PTalker
+from ptalker_blender.core.speech import CORE, HOP, MARGIN, SpeechEncoder
+from ptalker_blender.core.train import voice
+
+SMALL = Config(features=32, width=16, blocks=1, style=8, node_width=8, frame_width=16)
+SIZES = {"af_a": 0.72, "af_b": 0.85, "am_c": 1.0, "am_d": 1.18, "am_e": 1.4}  # voices: the demo's, made larger and smaller
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of five voices in 16 clips of 4 s, the last two of them dev."""
+    folder = write_corpus(tmp_path_factory.mktemp("data"))
+    demo, rate = soundfile.read(DEMO, dtype="float32")
+    rng, lines = np.random.default_rng(0), []
+    phones = json.loads((folder / "speech" / "manifest.jsonl").read_text("utf-8").splitlines()[0])["phones"]
+    for name, size in SIZES.items():
+        for i in range(16):
+            start = int(rng.integers(0, len(demo) - 4 * rate))
+            file = f"en/{name}/{i:02d}.ogg"
+            (folder / "speech" / file).parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(folder / "speech" / file, other_voice(demo[start : start + 4 * rate], size), rate)
+            lines.append({
+                "file": file, "voice": name, "language": "en", "sentence": f"{name} {i}", "split": "dev" if i > 13 else "train",
+                "phones": phones,
+            })  # fmt: skip
+    text = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    (folder / "speech" / "manifest.jsonl").write_text(text, "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("encoder")
+    write_encoder(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cached(data: Path, encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seed 1, as the command makes it."""
+    folder = tmp_path_factory.mktemp("cache")
+    name = hashlib.sha256((encoder / "model.safetensors").read_bytes()).hexdigest()[:16]
+    voices.cache(data, folder, SpeechEncoder.from_folder(encoder), 1, name)
+    return folder
+
+
+def test_no_sentence_is_trained_on_and_tested_with(data: Path) -> None:
+    takes = voices.plan(data, 3)
+    assert takes == voices.plan(data, 3)
+    trained, tested = ([t for t in takes if t.use == use] for use in (voices.TRAIN, voices.TEST))
+    assert {t.voice for t in tested} == SIZES.keys() <= {t.voice for t in trained}
+    heard = {p for t in trained for p in t.paths}
+    assert not heard & {p for t in tested for p in t.paths}
+    assert not any(p.endswith(("14.ogg", "15.ogg")) for p in heard)  # the dev ones
+    assert all(t.size == 1.0 for t in tested)
+    assert len({t.size for t in trained if t.voice == "af_a"}) == 1 + 2 * voices.SIZES
+    for seconds in voices.TEST_SECONDS:
+        said = [t.paths for t in tested if t.seconds == seconds and t.voice == "af_a"]
+        assert len(said) == voices.TESTS and len({p for s in said for p in s}) == sum(map(len, said))
+
+
+def test_a_take_lies_where_a_file_is_heard(data: Path) -> None:
+    take = next(t for t in voices.plan(data, 3) if t.use == voices.TEST and t.seconds == 3.0)
+    window = voices.sound(take, data)
+    begin, end = MARGIN * HOP, MARGIN * HOP + 3 * 16000
+    assert np.abs(window[begin:end]).max() > 0.01 and not window[:begin].any() and not window[end:].any()
+    assert take.count == 150 <= CORE
+
+
+def test_a_cache_is_kept_and_of_one_encoder(data: Path, encoder: Path, cached: Path) -> None:
+    speech = SpeechEncoder.from_folder(encoder)
+    features, takes = voices.read_voices(cached)
+    assert takes == voices.plan(data, 1) and features.shape == (len(takes), CORE, 32)
+    i = next(i for i, t in enumerate(takes) if t.use == voices.TEST)
+    start = MARGIN * HOP
+    audio = voices.sound(takes[i], data)[start : start + takes[i].count * HOP]
+    np.testing.assert_allclose(features[i][: takes[i].count], speech.encode(audio), atol=0.15)
+    written = (cached / "voices.npy").stat().st_mtime_ns
+    name = json.loads((cached / "voices.jsonl").read_text("utf-8").splitlines()[0])["encoder"]
+    voices.cache(data, cached, speech, 1, name)
+    assert (cached / "voices.npy").stat().st_mtime_ns == written
+    for seed, other in ((4, name), (1, "other")):
+        with pytest.raises(PTalkerError) as error:
+            voices.cache(data, cached, speech, seed, other)
+        assert error.value.code == "voices_differ"
+
+
+def audible(cached: Path, folder: Path) -> Path:
+    """A cache as of an encoder that hears voices, which an untrained one does not: half of the features tell the speaker,
+    the other half differ as much from take to take."""
+    shutil.copytree(cached, folder)
+    features, takes = voices.read_voices(cached)
+    rng, own = np.random.default_rng(2), {}
+    speaker = np.stack([own.setdefault(t.speaker, rng.normal(size=16)) for t in takes])
+    constant = np.concatenate([speaker, rng.normal(size=speaker.shape)], 1)[:, None]
+    np.save(folder / "voices.npy", (constant + rng.normal(size=features.shape)).astype(np.float16))
+    return folder
+
+
+def test_only_the_branch_changes_and_it_tells_voices_apart(
+    data: Path, encoder: Path, cached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    net, path, out = PTalker(SMALL), tmp_path / "model.safetensors", tmp_path / "out.safetensors"
+    net.styles["mine"] = torch.randn(SMALL.style)
+    last = net.motion.style_out[-1]
+    assert isinstance(last, torch.nn.Linear)
+    with torch.no_grad():  # an untrained motion encoder sees hardly any differences: let it make much of what it sees
+        mean, axes, size = voice.spread(voice.motion_styles(net, data, 1, 20))
+        larger = (axes / size).T
+        last.bias.copy_(larger @ (last.bias - mean))
+        last.weight.copy_(larger @ last.weight)
+    net.half().save(path, {"figures": {"r": 0.5}})
+    folder = audible(cached, tmp_path / "cache")
+    call = ["voice", "--data", str(data), "--model", str(path), "--cache", str(folder), "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", [*call, "--speech-encoder", str(encoder), "--steps", "120", "--rate", "0.005"])
+    voice.main()
+    before, _ = PTalker.load(path)
+    after, card = PTalker.load(out)
+    assert card["figures"] == {"r": 0.5} and card["voice"]["voices"] == len(SIZES)
+    assert torch.equal(after.styles["mine"], before.styles["mine"])
+    for name, old in before.state_dict().items():
+        branch = name.startswith(tuple(f"audio.{part}." for part in voice.TRAINED))
+        assert branch != torch.equal(old, after.state_dict()[name]), name
+    motion = voice.Motion(voice.motion_styles(before, data, 1, 20))
+    task = voice.VoiceTask(before, {}, folder, motion, torch.float16, fresh=False)
+    assert card["voice"]["score"] > task.validate({"audio": before.audio})["score"] + 0.1
+    assert card["voice"]["score"] > 0.8 and card["voice"]["off"] < 0.5
+    assert abs(path.stat().st_size - out.stat().st_size) < 2000  # in half precision, as it was
+
+
+def test_voices_held_out_are_tested_on_only(cached: Path) -> None:
+    motion = voice.Motion(torch.randn(50, SMALL.style))
+    task = voice.VoiceTask(PTalker(SMALL), {}, cached, motion, torch.float32, ["af_a", "am_e"])
+    assert not {"af_a", "am_e"} & {name for name, _ in task.speakers}
+    assert {task.takes[i].voice for rows in task.tested[3.0] for i in rows} == {"af_a", "am_e"}
+    x = task.batch(np.random.default_rng(1))["features"]
+    assert torch.equal(x, task.batch(np.random.default_rng(1))["features"])
+    assert x.shape == (2 * len(task.speakers), voice.FRAMES, 32)
+    with pytest.raises(PTalkerError) as error:
+        voice.VoiceTask(PTalker(Config(features=8)), {}, cached, motion, torch.float32)
+    assert error.value.code == "run_differs"
+    with pytest.raises(PTalkerError) as error:
+        voice.VoiceTask(PTalker(SMALL), {}, cached, motion, torch.float32, ["af_a"])
+    assert error.value.code == "data_missing"
+
+
+def test_styles_keep_to_the_spread_of_motions() -> None:
+    torch.manual_seed(0)
+    wide = torch.tensor([2.0, 1.0, 0.5, 1e-4])
+    motion = voice.Motion(torch.randn(4000, 4) * wide + 3)
+    like = float(motion(torch.randn(1000, 4) * wide + 3))
+    assert like < 0.05
+    assert float(motion(torch.randn(1000, 4) * wide * 2 + 3)) > 1.0  # too far apart
+    assert float(motion(torch.randn(1000, 4) * wide + 6)) > 1.0  # elsewhere
+    assert float(motion(torch.randn(1000, 4) * wide * 0.3 + 3)) < 0.05  # nearer together is no harm
+    assert float(motion(torch.randn(1000, 4) * 1.0 + 3)) > 1.0  # where motion hardly varies
