@@ -53,20 +53,21 @@ def patched(graph: MeshGraph, level: Level) -> MeshGraph:
     return MeshGraph(level.pos, level.normal, level.area, level.edges, rim, level.island, graph.frame)
 
 
-def thinned(graph: MeshGraph, nodes: int) -> Level:
-    """About ``nodes`` patches of a graph that has more vertices than that; it need not stand in a face frame."""
+def thinned(graph: MeshGraph, nodes: int, back: bool = True) -> Level:
+    """About ``nodes`` patches of a graph that has more vertices than that; it need not stand in a face frame.
+    ``back`` as in ``coarsen``."""
     voxel = 0.05 / unit(graph)[1]
     for _ in range(6):
         n = len(np.unique(cells(graph.pos, graph.normal, graph.island, voxel)))
         if 0.7 * nodes < n < 1.4 * nodes:
             break
         voxel *= float(np.clip((n / nodes) ** 0.5, 0.4, 2.5))
-    return coarsen(graph, voxel)
+    return coarsen(graph, voxel, back)
 
 
 def sketch(graph: MeshGraph, nodes: int = WHOLE) -> MeshGraph:
     """A graph of about ``nodes`` patches, for one of many more vertices than that."""
-    return patched(graph, thinned(graph, nodes)) if len(graph.pos) > 1.5 * nodes else graph
+    return patched(graph, thinned(graph, nodes, back=False)) if len(graph.pos) > 1.5 * nodes else graph
 
 
 def at(graph: MeshGraph, frame: Frame) -> MeshGraph:
@@ -79,7 +80,7 @@ def quality(net: RigNet, graph: MeshGraph) -> float:
     """Share of the template's points that are recognised, times the share of the face's surface that recognises any."""
     part = graph.cropped((np.linalg.norm(graph.pos, axis=1) < net.cfg.reach) & (graph.area > 0))
     if len(part.pos) > SKETCH[1]:
-        part = patched(part, coarsen(part, SKETCH[0]))
+        part = patched(part, coarsen(part, SKETCH[0], back=False))
     if len(part.pos) < 12 or part.edges.shape[1] < 12:
         return 0.0
     b = batch(part, net.cfg.voxels)

@@ -175,6 +175,14 @@ class Level:
     near: np.ndarray  # [fine, 4]
     weight: np.ndarray  # [fine, 4] sums to one
 
+    def read(self, field: np.ndarray, rows: slice) -> np.ndarray:
+        """A field on the patches [K, n, 3] at some of the finer nodes: [K, rows, 3]."""
+        near, weight = self.near[rows], self.weight[rows]
+        start = np.arange(0, near.size + 1, near.shape[1])
+        step = csr_matrix((weight.ravel(), near.ravel(), start), shape=(len(near), len(self.pos)))
+        flat = step @ field.transpose(1, 0, 2).reshape(len(self.pos), -1)
+        return flat.reshape(len(near), -1, 3).transpose(1, 0, 2)
+
 
 def cells(pos: np.ndarray, normal: np.ndarray, island: np.ndarray, voxel: float) -> np.ndarray:
     """A number [n] for each island, voxel and main direction of the normal."""
@@ -196,8 +204,9 @@ def seeds(pos: np.ndarray, normal: np.ndarray, island: np.ndarray, voxel: float)
     return order[np.concatenate([[0], np.cumsum(count)[:-1]])]
 
 
-def coarsen(graph: MeshGraph | Level, voxel: float) -> Level:
-    """Patches of about ``voxel`` (in the graph's frame) that grow from seeds along the surface (geodesic Voronoi)."""
+def coarsen(graph: MeshGraph | Level, voxel: float, back: bool = True) -> Level:
+    """Patches of about ``voxel`` (in the graph's frame) that grow from seeds along the surface (geodesic Voronoi). Not
+    ``back``: nothing will be interpolated, ``near`` and ``weight`` stay empty."""
     pos, edges = graph.pos, graph.edges
     chosen = seeds(pos, graph.normal, graph.island, voxel)
     length = np.linalg.norm(pos[edges[0]] - pos[edges[1]], axis=1) + 1e-6
@@ -214,7 +223,7 @@ def coarsen(graph: MeshGraph | Level, voxel: float) -> Level:
     pair = own[edges]
     pair = pair[:, pair[0] != pair[1]]
     pair = np.stack(np.divmod(np.unique(pair[0] * n + pair[1]), n))
-    near, weight = interpolation(pos, centre, own, pair, voxel)
+    near, weight = interpolation(pos, centre, own, pair, voxel) if back else (np.zeros((0, 4), int), np.zeros((0, 4), "f4"))
     return Level(centre, normal, total.astype(np.float32), graph.island[chosen], pair, own, near, weight)
 
 

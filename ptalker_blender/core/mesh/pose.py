@@ -64,7 +64,7 @@ def patches(graph: MeshGraph, count: int) -> Level:
         if 0.75 * count < n < 1.3 * count:
             break
         voxel *= float(np.clip((n / count) ** 0.5, 0.4, 2.5))
-    return coarsen(graph, voxel)
+    return coarsen(graph, voxel, back=False)
 
 
 def unit(graph: MeshGraph) -> tuple[MeshGraph, float, np.ndarray]:

@@ -25,6 +25,7 @@ MIDDLE, REACH, BEHIND = (0.0, -0.1, 0.35), (1.95, 1.45), (-0.95, -0.55)  # the f
 SOFT = 0.03  # how far along the surface the basis is averaged, face frame
 SMALLEST = 60  # vertices of a face
 LARGE = 25_000  # a head of many more vertices is shaped by about as many patches of its surface
+BLOCK = 1 << 15  # vertices at a time
 REMEMBERED = 4  # meshes
 UNSURE, CERTAIN = 0.45, 0.4  # below this confidence there is no face; above this quality a second face is one
 
@@ -129,9 +130,10 @@ class Rigger:
         mean = (straight + flipped[list(MIRROR)] * np.array([-1, 1, 1], np.float32)) / 2
         mean = quiet(closed(smooth(mean, nodes), nodes)) * region(nodes.pos).astype(np.float32)[:, None]
         out = np.zeros((self.config.channels, len(graph.pos), 3), np.float32)
-        for k in range(len(out)):  # a channel at a time: meshes can be large
-            moved = mean[k] if level is None else np.einsum("vj,vjd->vd", level.weight, mean[k][level.near])
-            out[k, inside] = graph.frame.back(moved)
+        rows = np.flatnonzero(inside)
+        for i in range(0, len(rows), BLOCK):  # meshes can be large
+            some = slice(i, i + BLOCK)
+            out[:, rows[some]] = graph.frame.back(mean[:, some] if level is None else level.read(mean, some))
         tell("shaping the face", 1.0)
         return out
 

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.nn import GATv2Conv
 
 from ptalker_blender.core.channels import CHANNELS
 from ptalker_blender.core.mesh.graph import Level, MeshGraph, coarsen
+from ptalker_blender.core.model.graph_attention import GraphAttention
 
 POINT_DIM = 23
 EDGE_DIM = 7
@@ -82,7 +82,7 @@ class GraphBlock(nn.Module):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.conv = GATv2Conv(dim, dim // heads, heads, edge_dim=EDGE_DIM, add_self_loops=False)
+        self.conv = GraphAttention(dim, dim // heads, heads, edge_dim=EDGE_DIM, add_self_loops=False)
         self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
 
     def forward(self, x: Tensor, edges: Tensor, attr: Tensor) -> Tensor:
