@@ -11,13 +11,11 @@ import numpy as np
 from . import SAMPLE_RATE
 from .channels import CHANNELS
 from .errors import Cancelled, PTalkerError
-from .follow_job import rig_parts
 from .gains import Gains
-from .landmark_places import NAMES
 from .landmarks import read_guide
 from .mesh.io import read_head
 from .npz import Frames, check_writable, write_npz
-from .protocol import Generate, Landmarks, Result, Rig
+from .protocol import Generate, Result
 
 if TYPE_CHECKING:
     from .runtime import PTalker
@@ -29,8 +27,6 @@ MAX_SEED = 2**63 - 1
 
 # Where the runtime's stages lie within its part of a job: frames are made while the sound is heard; the last ones remain.
 _STAGES = {"listening": (0.0, 0.9), "animating": (0.9, 1.0)}
-UNSURE_SENTENCE = "The face was recognised with little certainty: look at the result, and mark landmarks where it is wrong."
-BLIND_SENTENCE = "No face was recognised: drag each landmark to its place on the face, and delete those that it does not have."
 _BLOCK = 1 << 16  # samples of silence at a time
 
 LoadModel = Callable[[], "PTalker"]
@@ -70,7 +66,8 @@ def check_options(fps: float, strength: float, seed: int) -> None:
 
 def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
     """Do ``job`` and write ``job.out``: fps, names [K], weights [T, K] float32, T = round(seconds * fps); with a mesh
-    also basis [K, V, 3] and, if asked for, vertices [T, V, 3], float32 in the mesh's own units.
+    also basis [K, V, 3] and, if asked for, vertices [T, V, 3], float32 in the mesh's own units, and the lips of weights meet on
+    that mesh (mesh/meeting.py).
 
     All input but the style is checked before the model is asked for. Raises PTalkerError, Cancelled.
     """
@@ -89,9 +86,9 @@ def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
         raise PTalkerError("audio_empty", f"The sound is shorter than one frame at {job.fps:g} frames a second.")
     model = load()
     style, warnings = _style(job, model, reporter)
-    basis = None
+    rigged = None
     if head is not None:
-        basis = model.rig(*head, guide=guide, progress=_part(reporter, 0.1, 0.3), cancelled=reporter.cancelled)
+        rigged = model.rigged(*head, guide, progress=_part(reporter, 0.1, 0.3), cancelled=reporter.cancelled)
     heard = Heard(between(sound.blocks(reporter.cancelled), first, count))
     weights = model.generate(
         heard,
@@ -106,8 +103,9 @@ def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
     )
     arrays = {"fps": np.float64(job.fps), "names": np.array(CHANNELS), "weights": weights}
     frames = None
-    if head is not None and basis is not None:
-        arrays["basis"] = basis.astype(np.float32, copy=False)
+    if head is not None and rigged is not None:
+        basis = arrays["basis"] = rigged.basis.astype(np.float32, copy=False)
+        weights = arrays["weights"] = model.met(rigged, head[0], weights)
         frames = Frames(head[0], basis, weights) if job.vertices else None
     _write(job.out, arrays, frames, reporter)
     warnings += [SILENT_SENTENCE] if heard.silent else []
@@ -171,57 +169,6 @@ def _silence(count: int) -> Iterator[np.ndarray]:
     while count > 0:
         yield np.zeros(min(count, _BLOCK), np.float32)
         count -= _BLOCK
-
-
-def rig(job: Rig, load: LoadModel, reporter: Reporter) -> Result:
-    """Do ``job`` and write ``job.out``: names [K], basis [K, V, 3] float32 and landmarks [L, 3] with landmark_names [L], in the
-    mesh's own units and frame, and confidence 0..1 that the face is where it was found.
-
-    The mesh may be a head with parts that follow it (follow_job.py). Raises PTalkerError, Cancelled.
-    """
-    from .mesh import guided
-
-    check_writable(Path(job.out))
-    vertices, faces = read_head(job.mesh)
-    guide = read_guide(job.mesh, job.landmarks)
-    model = load()
-    found: list[guided.Rigged] = []  # of the head; then of the head with what follows it
-
-    def rig_mesh(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-        mine, report = guide.first(len(vertices)), _part(reporter, 0.0, 0.95)
-        found.append(guided.rig(model.rigger, vertices, faces, mine, report, reporter.cancelled))
-        return found[-1].basis
-
-    basis = rig_parts(job.mesh, vertices, faces, rig_mesh)
-    marks, sure = found[0].landmarks, found[0].confidence
-    arrays = {"names": np.array(CHANNELS), "basis": basis.astype(np.float32, copy=False), **_landmarks(marks, sure)}
-    _write(job.out, arrays, None, reporter)
-    warnings = () if sure >= guided.UNSURE else (UNSURE_SENTENCE,)
-    return Result(job.id, job.out, warnings=warnings, figures={"confidence": round(sure, 3)})
-
-
-def landmarks(job: Landmarks, load: LoadModel, reporter: Reporter) -> Result:
-    """Do ``job`` and write ``job.out``: what ``rig`` writes without names and basis. Where there is no face to be seen they are
-    laid out in front of the mesh, with confidence 0. Raises PTalkerError, Cancelled."""
-    from .mesh import guided
-
-    check_writable(Path(job.out))
-    vertices, faces = read_head(job.mesh)
-    guide = read_guide(job.mesh)
-    reporter.progress("finding the face", 0.0)
-    warnings: tuple[str, ...] = ()
-    try:
-        marks, sure = guided.seen(load().rigger, vertices, faces, guide, reporter.cancelled)
-    except PTalkerError as error:
-        if error.code != "face_not_found":
-            raise
-        marks, sure, warnings = guided.laid_out(vertices, faces), 0.0, (BLIND_SENTENCE,)
-    _write(job.out, _landmarks(marks, sure), None, reporter)
-    return Result(job.id, job.out, warnings=warnings, figures={"confidence": round(sure, 3)})
-
-
-def _landmarks(marks: np.ndarray, confidence: float) -> dict[str, np.ndarray | np.generic]:
-    return {"landmark_names": np.array(NAMES), "landmarks": marks.astype(np.float32), "confidence": np.float64(confidence)}
 
 
 def _part(reporter: Reporter, start: float, end: float) -> Callable[[str, float], None]:

@@ -113,13 +113,15 @@ class Explain:
 @dataclass(frozen=True)
 class Rig:
     """A head to its basis. ``out`` gets names [K], basis [K, V, 3], landmark_names [L], landmarks [L, 3] and confidence.
-    ``mesh`` may hold what the artist says of the face (core/landmarks.py); the file ``landmarks`` (JSON) goes before that.
-    Result.figures: confidence 0..1."""
+    ``mesh`` may hold what the artist says of the face (core/landmarks.py); the file ``landmarks`` (JSON) goes before that. With
+    ``weights``, the ``out`` of Generate, it also gets weights [T, K] whose lips meet on this very mesh. Result.figures:
+    confidence 0..1."""
 
     id: int
     mesh: str
     out: str
     landmarks: str | None = None
+    weights: str | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from .errors import Cancelled, PTalkerError
 from .gains import EVEN, Gains
 from .landmarks import Guide
 from .mesh import guided
+from .mesh.meeting import met
 from .mesh.rig import Rigger
 from .model.ptalker import PTalker as Network
 from .speech import BATCH, CORE, HOP, SpeechEncoder
@@ -121,8 +122,20 @@ class PTalker:
 
         ``guide``: what the artist says of the face (landmarks.py). Raises PTalkerError, Cancelled."""
         if guide:
-            return guided.rig(self.rigger, vertices, faces, guide, progress, cancelled).basis
+            return self.rigged(vertices, faces, guide, progress=progress, cancelled=cancelled).basis
         return self.rigger.rig(vertices, faces, progress=progress, cancelled=cancelled)
+
+    def rigged(
+        self, vertices: np.ndarray, faces: np.ndarray, guide: Guide | None = None, *,
+        progress: Progress | None = None, cancelled: Cancel | None = None,
+    ) -> guided.Rigged:  # fmt: skip
+        """As ``rig``, with what else there is to say of the face."""
+        return guided.rig(self.rigger, vertices, faces, guide or Guide(), progress, cancelled)
+
+    def met(self, rigged: guided.Rigged, vertices: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Weights [T, K] -> weights [T, K] whose lips meet on the mesh vertices [V, 3] that was ``rigged``."""
+        contact = self.network.contact
+        return weights if contact is None else met(rigged, vertices, weights, contact.gap[:, 0].cpu().numpy())
 
     def info(self) -> dict:
         """Versions, device, checkpoint and its figures; plain JSON types."""

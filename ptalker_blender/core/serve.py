@@ -231,7 +231,7 @@ def _load(device: str, channel: Channel) -> PTalker:
 
 def _work(job: Job, model: PTalker, inbox: Inbox) -> None:
     """Do one job; exactly one Result, Failed or CancelledJob follows, and the engine is ready for the next."""
-    from . import fit_job, jobs, style_jobs
+    from . import fit_job, jobs, rig_job, style_jobs
 
     reporter = JobReporter(inbox, job.id)
     answer: Result | Failed | CancelledJob
@@ -240,9 +240,9 @@ def _work(job: Job, model: PTalker, inbox: Inbox) -> None:
             case Generate():
                 answer = jobs.generate(job, lambda: model, reporter)
             case Rig():
-                answer = jobs.rig(job, lambda: model, reporter)
+                answer = rig_job.rig(job, lambda: model, reporter)
             case Landmarks():
-                answer = jobs.landmarks(job, lambda: model, reporter)
+                answer = rig_job.landmarks(job, lambda: model, reporter)
             case ReadStyle():
                 answer = style_jobs.read(job, lambda: model, reporter)
             case FineTune():

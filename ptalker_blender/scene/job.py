@@ -158,7 +158,8 @@ class Job:
 
         def rig(index: int, number: int) -> protocol.Job:
             file = "parts" if self._followers(self.targets[index]) else "mesh"
-            return protocol.Rig(number, str(folder / f"{file}{index}.npz"), str(folder / f"basis{index}.npz"))
+            meet = str(folder / "weights.npz") if own_lips(self.targets[index]) else None
+            return protocol.Rig(number, str(folder / f"{file}{index}.npz"), str(folder / f"basis{index}.npz"), weights=meet)
 
         def fit(index: int, number: int) -> protocol.Job:
             keys, out = str(folder / f"mesh{index}.npz"), str(folder / f"fit{index}.npz")
@@ -233,6 +234,8 @@ class Job:
         leader = next((t for t in self.targets if t.object_name == target.head), self.targets[index])
         archive = self._archive(f"basis{self.targets.index(leader)}.npz")
         basis, parts = archive["basis"], self._followers(leader)
+        if "weights" in archive:  # the lips meet on this very mesh
+            columns = dict(zip(CHANNELS, archive["weights"][: len(next(iter(columns.values())))].T, strict=True))
         if parts:
             basis = followers.basis_of(basis, targets.resolve(leader), parts, obj)
         if CACHE in (target.mode, leader.mode):
@@ -332,6 +335,11 @@ class Job:
             what = f"{curves.count} channels, " if curves.count else ""
             line = f"'{obj.name}': {what}frames {first} to {first + frames - 1}" + (f", Action {names}" if names else "")
             report.lines.append(line + note)
+
+
+def own_lips(target: Target) -> bool:
+    """Whether all shapes of a head's mouth are the engine's."""
+    return target.mode == CACHE or (target.mode == NEW and not MOUTH.intersection(target.keys))
 
 
 def is_mouth(source: str) -> bool:

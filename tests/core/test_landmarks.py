@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptalker_blender.core import jobs
+from ptalker_blender.core import jobs, rig_job
 from ptalker_blender.core.channels import CHANNELS, INDEX
 from ptalker_blender.core.errors import PTalkerError
 from ptalker_blender.core.landmark_places import NAMES
@@ -205,13 +205,13 @@ def test_the_jobs(tmp_path: Path, head: Head) -> None:
     model = PTalker.load(device="cpu")
     mesh, text, out = tmp_path / "head.npz", tmp_path / "l.json", tmp_path / "out.npz"
     np.savez(mesh, vertices=head.vertices, faces=head.faces)
-    jobs.landmarks(Landmarks(1, str(mesh), str(out)), lambda: model, jobs.Quiet())
+    rig_job.landmarks(Landmarks(1, str(mesh), str(out)), lambda: model, jobs.Quiet())
     with np.load(out) as z:
         assert z["landmark_names"].tolist() == list(NAMES) and z["landmarks"].shape == (len(NAMES), 3)
         assert np.abs(z["landmarks"] - head.found.landmarks).max() < 1e-4 and 0.8 < float(z["confidence"]) <= 1
     chin = head.marks["chin"] + [0, 0, 0.004]
     text.write_text(json.dumps({"chin": chin.tolist()}))
-    result = jobs.rig(Rig(2, str(mesh), str(out), landmarks=str(text)), lambda: model, jobs.Quiet())
+    result = rig_job.rig(Rig(2, str(mesh), str(out), landmarks=str(text)), lambda: model, jobs.Quiet())
     with np.load(out) as z:
         assert set(z.files) == {"names", "basis", "landmark_names", "landmarks", "confidence"}
         assert np.allclose(z["landmarks"][NAMES.index("chin")], chin, atol=1e-6)

@@ -22,13 +22,13 @@ def register(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from .. import jobs
+    from .. import rig_job
     from ..protocol import Rig
 
     terminal = Terminal()
     try:
         job = Rig(id=0, mesh=args.mesh, out=args.out, landmarks=args.landmarks)
-        result = jobs.rig(job, lambda: load_model(args.device), terminal)
+        result = rig_job.rig(job, lambda: load_model(args.device), terminal)
     finally:
         terminal.clear()
     for warning in result.warnings:

@@ -42,11 +42,13 @@ UNSURE = 0.7  # below this confidence a rig is told to be uncertain
 
 @dataclass(frozen=True)
 class Rigged:
-    """basis [K, V, 3] and landmarks [L, 3] (in the order of NAMES) in the mesh's units and frame; confidence 0..1."""
+    """basis [K, V, 3] and landmarks [L, 3] (in the order of NAMES) in the mesh's units and frame; the face frame; confidence
+    0..1."""
 
     basis: np.ndarray
     landmarks: np.ndarray
     confidence: float
+    frame: Frame
 
 
 @torch.no_grad()
@@ -86,7 +88,7 @@ def rig(
         basis, face, proposed = warped_shapes(rigger, face, faces, start, end, progress, cancelled)
     else:
         basis = rigger.shapes(face.graph, progress, cancelled)
-    return Rigged(basis, placed_in(frame, proposed, guide.marks), face.confidence)
+    return Rigged(basis, placed_in(frame, proposed, guide.marks), face.confidence, frame)
 
 
 def seen(

@@ -1,0 +1,75 @@
+"""Lips that meet on this very mesh: weights that close ICT-FaceKit's lips are corrected until they close the mesh's.
+
+A mesh's shapes never open and close its mouth in quite the proportions of ICT's, which the network's last step
+(model/contact.py) works with. So where ICT's lips meet the mesh's stay a little open, or cross. Here the channels that close lips
+with the least change are moved until the middle of the mesh's mouth is as open as ICT's, in proportion, and no two points of
+its lips cross. Lips that are clearly apart stay as they are. Each frame on its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..channels import CHANNELS, INDEX, LOWER_FACE
+from .lips import SHAPERS, Seam, seam
+
+if TYPE_CHECKING:
+    from .guided import Rigged
+
+NARROW = 0.25  # cm on ICT's head, as in model/contact.py
+WILLING = {"mouthClose": 1.0, "jawOpen": 0.06, "mouthLowerDown": 0.5, "mouthUpperUp": 0.5, "mouthShrug": 0.3, "mouthRoll": 0.5}
+PRESSED = 0.004  # of the mouth's width, by which soft lips may press into each other
+SOFT = 0.003  # of the mouth's width: a crossing that counts fully
+BINS = 5  # along the mouth; in each the pairs that cross are uncrossed together, the worst above all
+ROUNDS = 6
+ROOM = 0.2  # a channel this near to its end helps less
+
+
+def met(rigged: Rigged, vertices: np.ndarray, weights: np.ndarray, opens: np.ndarray) -> np.ndarray:
+    """As ``meet``, for a mesh with vertices [V, 3] that was rigged; as they are where it has no mouth that opens."""
+    frame = rigged.frame
+    needed = [INDEX["jawOpen"], *(INDEX[n] for n in SHAPERS)]
+    moving = np.flatnonzero(np.abs(rigged.basis[needed]).max((0, 2)) > 0)  # meshes can be large, mouths are not
+    basis = frame.displacement(rigged.basis[:, moving])
+    found = seam(frame.inside(vertices[moving]), basis)
+    return weights if found is None else meet(found, basis, weights, opens)
+
+
+def meet(seam: Seam, basis: np.ndarray, weights: np.ndarray, opens: np.ndarray) -> np.ndarray:
+    """basis [K, V, 3] of a mesh in its face frame with its ``seam``, weights [T, K], and how far ``opens`` [K] each channel the
+    lips of ICT's head (cm) -> weights [T, K] float32, 0..1, whose lips meet on this mesh where those of ICT meet, and do not
+    cross."""
+    gap = seam.gap(basis)[..., 1].astype(np.float64)  # [K, P]
+    middle = gap[:, seam.middle].mean(1)
+    jaw = INDEX["jawOpen"]
+    if middle[jaw] <= 0 or opens[jaw] <= 0:
+        return weights
+    willing = np.array([next((v for n, v in WILLING.items() if c.startswith(n)), 0.0) for c in CHANNELS])
+    willing[[k for k in range(len(CHANNELS)) if k not in LOWER_FACE]] = 0
+    z = weights.astype(np.float64)
+    height = np.maximum(z @ opens, 0)
+    near = np.clip(height / NARROW, 0, 1)
+    near = 1 - near * near * (3 - 2 * near)  # 1 where ICT's lips meet, 0 where they are apart
+    goal = height * middle[jaw] / opens[jaw]
+    limit = np.minimum(seam.rest[:, 1], 0) - PRESSED * seam.width - seam.rest[:, 1]  # [P] the least change of each pair's gap
+    place = np.clip((BINS * seam.along).astype(int), 0, BINS - 1)
+    bins = [np.flatnonzero(place == b) for b in np.unique(place)]
+    for step in range(ROUNDS):
+        rows, wants = [np.broadcast_to(middle, z.shape)], [near * (goal - z @ middle) * (step < ROUNDS - 1)]
+        for pairs in bins:
+            crossed = np.maximum(limit[pairs] - z @ gap[:, pairs], 0)  # [T, p]
+            share = crossed**2 / np.maximum((crossed**2).sum(1, keepdims=True), 1e-12)
+            mean = (share * crossed).sum(1)
+            counts = np.clip(mean / (SOFT * seam.width), 0, 1)  # a pair that begins to cross changes nothing at once
+            wants.append(counts * mean)
+            rows.append(counts[:, None] * (share @ gap[:, pairs].T))
+        row, want = np.stack(rows, 1), np.stack(wants, 1)  # [T, R, K], [T, R]
+        if np.abs(want).max(initial=0.0) < 1e-6:
+            break
+        up = np.einsum("tr,trk->tk", want, row) > 0
+        help_ = willing * np.minimum(np.where(up, 1 - z, z), ROOM) / ROOM
+        square = np.einsum("trk,tk,tsk->trs", row, help_, row) + 1e-4 * middle[jaw] ** 2 * np.eye(row.shape[1])
+        z = np.clip(z + help_ * np.einsum("trk,tr->tk", row, np.linalg.solve(square, want[..., None])[..., 0]), 0, 1)
+    return z.astype(np.float32)
