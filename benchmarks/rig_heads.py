@@ -27,8 +27,9 @@ MULTI_PIE = {
     "eye_right_outer": (36,), "eye_right_inner": (39,), "eye_right_upper": (37, 38), "eye_right_lower": (40, 41),
 }  # fmt: skip
 FLIP = np.array([-1.0, 1.0, 1.0])
+Bump = tuple[tuple[float, float, float], float, tuple[float, float, float], tuple[float, float, float]]
 # The cartoon drawn by hand: centre, width, push, growth (face frame); what lies off the middle is done on both sides.
-CARTOON = [
+CARTOON: list[Bump] = [
     ((0.32, 0.33, 0.3), 0.28, (0.04, -0.05, 0.02), (0.35, 0.55, 0.0)),  # eyes
     ((0.0, -0.34, 0.58), 0.25, (0.0, 0.02, -0.08), (-0.35, -0.3, -0.3)),  # mouth
     ((0.0, 0.05, 0.75), 0.2, (0.0, 0.0, -0.12), (-0.4, -0.4, -0.5)),  # nose
@@ -63,8 +64,13 @@ def thin(mesh: Shaped, count: int) -> Shaped:
 
 def cartoon(mesh: Shaped) -> Shaped:
     """CARTOON applied to a head, with its shapes."""
+    return bumped(mesh, CARTOON)
+
+
+def bumped(mesh: Shaped, bumps: list[Bump]) -> Shaped:
+    """A head drawn by hand (see CARTOON), with its shapes."""
     x, jacobian = mesh.vertices.astype(np.float64), np.eye(3)
-    for centre, width, push, grow in CARTOON:
+    for centre, width, push, grow in bumps:
         for side in (np.ones(3), FLIP) if centre[0] else (np.ones(3),):
             d = x - np.array(centre) * side
             e = np.exp(-(d**2).sum(1, keepdims=True) / (2 * width**2))

@@ -74,9 +74,25 @@ def contact_sheet(scene: bpy.types.Scene, shots: list[Moment], path: Path, first
     save_png(sheet, path)
 
 
+Label = tuple[str, float, float, float, str, tuple]  # what, x and y in pixels (y down), size, LEFT | CENTER | RIGHT, colour
+
+
 def text_layer(shots: list[Moment], rows: int) -> np.ndarray:
-    """The sheet's paper with its labels, drawn by Blender from text objects in a scene of their own."""
-    width, height = COLUMNS * TILE, rows * (TILE + LABEL)
+    """The sheet's paper with its labels."""
+    labels: list[Label] = []
+    for index, shot in enumerate(shots):
+        row, column = divmod(index, COLUMNS)
+        x, y = (column + 0.5) * TILE, row * (TILE + LABEL) + TILE + 30
+        note = f"{shot.word}  {shot.time:.2f} s" if shot.word else f"{shot.time:.2f} s"
+        if shot.sign:
+            labels += [(f"/{shot.sign}/", x - 8, y, 28, "RIGHT", INK), (note, x + 6, y, 17, "LEFT", FAINT)]
+        else:
+            labels.append((note, x, y, 17, "CENTER", FAINT))
+    return label_layer(COLUMNS * TILE, rows * (TILE + LABEL), labels)
+
+
+def label_layer(width: int, height: int, labels: list[Label]) -> np.ndarray:
+    """Paper [height, width, 3] with labels, drawn by Blender from text objects in a scene of their own."""
     scene = bpy.data.scenes.new("Contact sheet")
     world = bpy.data.worlds.new("Paper")
     world.color = PAPER
@@ -94,15 +110,8 @@ def text_layer(shots: list[Moment], rows: int) -> np.ndarray:
     camera.location = (width / 2, -height / 2, 10)
     scene.collection.objects.link(camera)
     scene.camera = camera
-    for index, shot in enumerate(shots):
-        row, column = divmod(index, COLUMNS)
-        x, y = (column + 0.5) * TILE, -(row * (TILE + LABEL) + TILE + 30)
-        note = f"{shot.word}  {shot.time:.2f} s" if shot.word else f"{shot.time:.2f} s"
-        if shot.sign:
-            _text(scene, f"/{shot.sign}/", x - 8, y, 28, "RIGHT", INK)
-            _text(scene, note, x + 6, y, 17, "LEFT", FAINT)
-        else:
-            _text(scene, note, x, y, 17, "CENTER", FAINT)
+    for body, x, y, size, align, colour in labels:
+        _text(scene, body, x, -y, size, align, colour)
     try:
         return render_array(scene)
     finally:

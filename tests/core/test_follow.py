@@ -9,10 +9,12 @@ import pytest
 
 from ptalker_blender.core.channels import CHANNELS, INDEX
 from ptalker_blender.core.errors import PTalkerError
-from ptalker_blender.core.jobs import Quiet, rig
+from ptalker_blender.core.jobs import Quiet
 from ptalker_blender.core.mesh.follow import RIGID, SKIN, SOFT, follow, islands, rigid
 from ptalker_blender.core.mesh.rig import Rigger
 from ptalker_blender.core.protocol import Rig
+from ptalker_blender.core.rig_job import rig
+from ptalker_blender.core.runtime import PTalker
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {"teeth": RIGID, "eyes": RIGID, "tongue": SOFT}
@@ -102,14 +104,15 @@ def test_rigid_keeps_what_is_rigid() -> None:
     np.testing.assert_allclose(rigid(points, np.zeros(40, int), basis, basis), basis, atol=1e-6)
 
 
-def test_files(parts: Parts, tmp_path: Path, rigger: Rigger) -> None:
+def test_files(parts: Parts, tmp_path: Path) -> None:
     """The engine's job; parts that are not in order are told."""
     arrays = {"vertices": parts.vertices, "faces": parts.faces, "part": parts.part, "kinds": parts.kinds}
     np.savez(tmp_path / "mesh.npz", **arrays)
     job = Rig(1, str(tmp_path / "mesh.npz"), str(tmp_path / "out.npz"))
-    rig(job, lambda: rigger, Quiet())  # type: ignore[arg-type]  of the model, only rig() is asked
+    model = PTalker.load(device="cpu")
+    rig(job, lambda: model, Quiet())
     with np.load(job.out) as archive:
         assert archive["basis"].shape == (len(CHANNELS), len(parts.vertices), 3)
     np.savez(tmp_path / "mesh.npz", **arrays | {"part": parts.part[::-1]})
     with pytest.raises(PTalkerError, match="not numbered"):
-        rig(job, lambda: rigger, Quiet())  # type: ignore[arg-type]
+        rig(job, lambda: model, Quiet())

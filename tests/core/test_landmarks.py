@@ -161,7 +161,7 @@ def test_landmarks_that_do_not_fit_the_mesh(rigger: Rigger, head: Head) -> None:
     assert "far from where the face was found" in refused({"chin": np.array([0.5, 0.0, 0.0])})
     assert "outside" in refused({n: p + np.array([0.4, 0, 0]) for n, p in head.marks.items()})
     swapped = {n.replace("left", "?").replace("right", "left").replace("?", "right"): p for n, p in head.marks.items()}
-    assert "look into the face" in refused(swapped)
+    assert "swapped" in refused(swapped)
     here = {n: p for n, p in head.marks.items() if n.startswith("mouth")}
     assert "far from where the face was found" in refused({n: p + np.array([0, 0, 0.1]) for n, p in here.items()})
     assert "one line" in refused({n: np.array([0.0, -0.1, 0.01 * i]) for i, n in enumerate(NAMES)})

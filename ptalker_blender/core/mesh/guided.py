@@ -34,6 +34,7 @@ LOW = "mouth", "lip", "chin"
 FLAT = 0.08  # of the template's landmarks' spread: fewer than this in their second direction lie on a line
 NEAR = 0.35  # face frame: a landmark farther than this from the mesh is no part of it
 ELSEWHERE = 0.6  # face frame: a landmark so far from its place says that the face is not where it was found
+SWAPPED = 0.1  # a face that is seen so much better with sides exchanged is marked the wrong way round
 SEEN = 4000  # nodes of the sketch on which landmarks are proposed
 MOST = 4.0  # times longer: where the flow has crushed the mesh, a displacement does not grow by more
 TAU = 0.025  # face frame: how sharply the proposed vertex wins
@@ -124,7 +125,12 @@ def look(rigger: Rigger, vertices: np.ndarray, faces: np.ndarray, guide: Guide, 
     if tells_where(guide.marks):
         graph = at(build_graph(vertices, faces), placed(guide.marks))
         check_marks(graph, guide.marks)
-        return best(rigger, [graph, settle(graph, rigger.net.head.place.numpy())])
+        face = best(rigger, [graph, settle(graph, rigger.net.head.place.numpy())])
+        turned = at(graph, placed({other_side(n): p for n, p in guide.marks.items()}))
+        if quality(rigger.net, turned) > face.quality + SWAPPED:
+            sentence = "Left and right of the landmarks are swapped."
+            raise PTalkerError("landmarks_invalid", sentence, "Left is the character's own left.")
+        return face
     if guide.face is None:
         face = rigger.find(vertices, faces, cancelled)
     else:
@@ -180,19 +186,15 @@ def placed(marks: dict[str, np.ndarray]) -> Frame:
 
 
 def check_marks(graph: MeshGraph, marks: dict[str, np.ndarray]) -> None:
-    """Landmarks belong to the mesh, ``graph`` in the face frame, and the surface there looks out of the face."""
+    """Raises PTalkerError landmarks_invalid where a landmark does not lie on the mesh, ``graph`` in the face frame."""
     if not marks:
         return
     used = np.flatnonzero(graph.area > 0)
     points = graph.frame.inside(np.stack(list(marks.values())))
-    away, near = KDTree(graph.pos[used]).query(points, k=min(8, len(used)))
-    for name, d in zip(marks, away[:, 0], strict=True):
+    away = KDTree(graph.pos[used]).query(points)[0]
+    for name, d in zip(marks, away, strict=True):
         if d > NEAR:
             raise PTalkerError("landmarks_invalid", f"The landmark '{name}' lies outside of the mesh.", "Put it onto the face.")
-    if tells_where(marks) and graph.normal[used[near], 2].mean() < -0.2:
-        raise PTalkerError(
-            "landmarks_invalid", "The landmarks look into the face.", "Left is the character's own left; are sides swapped?"
-        )
 
 
 def corrections(marks: dict[str, np.ndarray], proposed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -61,7 +61,7 @@ def seam(pos: np.ndarray, basis: np.ndarray) -> Seam | None:
     up, low = lips[drop < UPPER * full], lips[drop > LOWER * full]
     if len(up) < 3 or len(low) < 3:
         return None
-    to_low, to_up = KDTree(pos[low]).query(pos[up])[1], KDTree(pos[up]).query(pos[low])[1]
+    to_low, to_up = (np.asarray(KDTree(pos[a]).query(pos[b])[1]) for a, b in ((low, up), (up, low)))
     mutual = to_up[to_low] == np.arange(len(up))
     up, low = up[mutual], low[to_low[mutual]]
     rest = pos[up] - pos[low]

@@ -86,7 +86,7 @@ class Rigger:
             raise PTalkerError("face_not_found", "No face was found on the mesh.", "Choose an object with a face.")
         other = other_face(self.net, face.graph, check)
         if other is not None and other.quality > CERTAIN and other.confidence > UNSURE:
-            raise PTalkerError("two_faces", "The mesh has more than one face.", "Make each head an object of its own.")
+            raise PTalkerError("two_faces", "The mesh has more than one face.", "Split it, or choose a face group.")
         while len(self._faces) >= REMEMBERED:
             del self._faces[next(iter(self._faces))]
         self._faces[mesh] = face
