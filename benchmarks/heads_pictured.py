@@ -19,7 +19,7 @@ from demo.sheet import INK, Label, label_layer
 TILE, HEIGHT = 150, 26  # pixels
 TURN = 0.3  # radians that the camera stands aside
 BEHIND = 0.45  # face frame: the middle of the head, behind the face
-TALL = 2.15  # of the distance from eyes to chin: how much a tile shows
+TALL = 2.25  # of the distance from eyes to chin: how much a tile shows
 
 
 def to_blender(points: np.ndarray) -> np.ndarray:

@@ -28,10 +28,10 @@ from .rig_heads import MULTI_PIE, Case, anny_cases, bumped, cartoon, demo_case, 
 VISEMES = ("PP", "FF", "TH", "CH", "aa", "E", "O", "U")
 # Bumps as rig_heads.CARTOON's: a muzzle, a broad nose, eyes apart and large, cheeks, a round skull.
 ANIMAL = [
-    ((0.0, -0.22, 0.6), 0.3, (0.0, 0.04, 0.4), (0.15, 0.0, 0.25)),
-    ((0.0, 0.05, 1.1), 0.2, (0.0, 0.02, 0.12), (0.6, 0.25, 0.0)),
-    ((0.34, 0.34, 0.35), 0.24, (0.08, 0.06, 0.0), (0.35, 0.5, 0.1)),
-    ((0.0, -0.95, 0.4), 0.3, (0.0, 0.3, 0.0), (-0.3, 0.0, 0.0)),
+    ((0.0, -0.25, 0.6), 0.32, (0.0, 0.0, 0.28), (0.35, 0.2, 0.2)),
+    ((0.0, 0.05, 0.95), 0.16, (0.0, 0.08, 0.0), (0.7, 0.0, -0.3)),
+    ((0.34, 0.34, 0.35), 0.24, (0.1, 0.06, 0.0), (0.4, 0.7, 0.1)),
+    ((0.0, -0.95, 0.4), 0.3, (0.0, 0.12, 0.0), (-0.3, 0.0, 0.0)),
     ((0.78, 0.2, -0.1), 0.2, (0.12, 0.75, 0.1), (0.3, 1.2, 0.2)),
     ((0.0, 1.3, 0.1), 0.5, (0.0, -0.2, 0.0), (0.3, 0.0, 0.0)),
 ]
@@ -113,12 +113,15 @@ def main() -> None:
     parser.add_argument("--heads", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--only", type=int, nargs="*", help="numbers of the heads that are made again; default: all")
     a = parser.parse_args()
     torch.set_num_threads(1)
     a.out.mkdir(parents=True, exist_ok=True)
     model = PTalker.load(device="cpu")
     weights = np.stack([vector(v) for v in VISEMES]).astype(np.float32)
     for i, (name, case, skin, marked, part, names) in enumerate(heads(a.data, a.heads, a.seed)):
+        if a.only is not None and i not in a.only:
+            continue
         guide = Guide(dict(zip(NAMES, case.marks, strict=True))) if marked and case.marks is not None else Guide()
         rigged = model.rigged(case.vertices, case.faces, guide)
         frame = rigged.frame
