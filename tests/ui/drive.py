@@ -206,10 +206,9 @@ class Tour:
 
     def landmarks(self) -> None:
         """The panel Landmarks: its button puts Empties onto the face."""
-        self.desk.click(self.desk.at(SIDEBAR, *MARKS_HEADER))
-        self.desk.settle()
-        self.rest()
-        self.panel("landmarks_before")
+        for header in (STYLE_HEADER, MARKS_HEADER):
+            self.desk.click(self.desk.at(SIDEBAR, *header))
+            self.desk.settle()
         self.desk.click(self.desk.at(SIDEBAR, *PROPOSE))
         seen = self.desk.wait(lambda s: s["landmarks"] and not s["running"], LONG)
         self.check(f"landmarks are proposed: {seen and seen['landmarks']}", seen and seen["landmarks"] == 14)
@@ -217,7 +216,8 @@ class Tour:
         self.panel("landmarks")
         self.desk.key("ctrl+z", self.desk.at(VIEW, 200, 300))
         self.check("Ctrl+Z takes them away", self.desk.wait(lambda s: not s["landmarks"], 20))
-        self.desk.click(self.desk.at(SIDEBAR, *MARKS_HEADER))
+        for header in (MARKS_HEADER, STYLE_HEADER):
+            self.desk.click(self.desk.at(SIDEBAR, *header))
 
     def killed(self) -> None:
         before = self.desk.state()

@@ -78,6 +78,10 @@ def look_at(head: bpy.types.Object) -> None:
     shading.studio_light, shading.show_specular_highlight = want.studio_light, False
     space.overlay.show_floor = space.overlay.show_axis_x = space.overlay.show_axis_y = False
     space.overlay.show_cursor = space.overlay.show_extras = space.overlay.show_outline_selected = False
+    space.overlay.show_relationship_lines = False
+    for obj in bpy.context.scene.objects:  # landmarks are shown with the other extras: these would be in the way
+        if obj.type in ("CAMERA", "LIGHT"):
+            obj.hide_set(True)
     space.lens = 100
     camera = bpy.context.scene.camera
     view = space.region_3d
