@@ -11,6 +11,7 @@ ASIDE, DEPTH = 0.04, 0.08  # how far from below the upper edge the skin may lie 
 REACH = 0.01, 0.3  # and how far above and below
 VOID = 0.035  # an eye is a gap in the skin of at least this height
 GAINS = 1.2, 4.5  # on held-out heads the prediction had to grow by 1.3 to 4.3
+RIM = 0.02  # how far below a vertex of the upper lid's edge the gap begins at most; else it is the lid above the edge
 OVER = 0.006  # face frame: by how much a lid passes the other's edge, or a slit would show
 UNKNOWN = 1.8  # where no eye is found
 
@@ -45,7 +46,7 @@ def needed(blink: np.ndarray, graph: MeshGraph) -> float | None:
     upper = np.flatnonzero(skin & (size > EDGE * size[skin].max()))
     way = blink[upper].sum(0) / (np.linalg.norm(blink[upper].sum(0)) + 1e-9)
     near = np.flatnonzero(skin & (np.linalg.norm(graph.pos - graph.pos[upper].mean(0), axis=1) < 2 * REACH[1]))
-    found = []  # where the gap begins, where it ends, in parts of the vertex's own way
+    found = []  # of the vertices at the edge of the gap, where it ends, in parts of the vertex's own way
     for u in upper[:: max(1, len(upper) // 100)]:
         off = graph.pos[near] - graph.pos[u]
         down = off @ way
@@ -53,8 +54,6 @@ def needed(blink: np.ndarray, graph: MeshGraph) -> float | None:
         steps = np.sort(down[below])
         if len(steps) > 1 and np.diff(steps).max() > VOID:
             i = int(np.diff(steps).argmax())
-            found.append((steps[i], (steps[i + 1] + OVER) / size[u]))
-    if len(found) < 3:
-        return None
-    begin, end = np.array(found).T
-    return float(np.median(end[begin <= np.median(begin)]))  # from the edge itself, not from the lid above it
+            if steps[i] < RIM:
+                found.append((steps[i + 1] + OVER) / size[u])
+    return float(np.median(found)) if len(found) > 2 else None
