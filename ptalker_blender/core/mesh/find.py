@@ -107,6 +107,17 @@ def judged(net: RigNet, found: Iterable[Found], seen: list[Face], check: Callabl
 
 
 def find_face(net: RigNet, graph: MeshGraph, check: Callable[[], None] = lambda: None) -> Face | None:
+    """The face on a mesh in any pose; None where nothing proposes any. Where the mesh looks inside out (its faces are wound
+    the other way), it is looked at both ways."""
+    found = searched(net, graph, check)
+    if graph.inside_out and not (found and found.clear):
+        other = searched(net, graph.turned(), check)
+        if other and not (found and found.confidence > other.confidence):
+            return other
+    return found
+
+
+def searched(net: RigNet, graph: MeshGraph, check: Callable[[], None]) -> Face | None:
     """The face on a mesh in any pose; where the whole does not show one, it is looked for on the largest island, at the
     ends of the mesh (a body's head), and from poses between those tried. None where nothing proposes any."""
     used = graph.cropped(graph.area > 0)

@@ -12,6 +12,8 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 
 from ptalker_blender.core.errors import PTalkerError
 
+SMALLEST = 1e-100  # units: a mesh that is smaller has no size; the numbers would run out
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -56,6 +58,15 @@ class MeshGraph:
         pos = (scale * self.pos @ rotation.T + shift).astype(np.float32)
         normal = (self.normal @ rotation.T).astype(np.float32)
         return replace(self, pos=pos, normal=normal, frame=self.frame.then(rotation, scale, shift))
+
+    @property
+    def inside_out(self) -> bool:
+        """Whether the surface as a whole looks to its own middle, as that of a head whose normals are flipped does."""
+        return float(self.area @ ((self.pos - self.area @ self.pos / self.area.sum()) * self.normal).sum(1)) < 0
+
+    def turned(self) -> "MeshGraph":
+        """The same graph with its surface looking the other way."""
+        return replace(self, normal=-self.normal)
 
     def cropped(self, keep: np.ndarray) -> "MeshGraph":
         """The part of the graph on the vertices that ``keep`` [V] (bool) names, in their order."""
@@ -126,7 +137,7 @@ def build_graph(vertices: np.ndarray, faces: np.ndarray) -> MeshGraph:
     used[pairs] = True
     origin = vertices[used].mean(0)
     extent = float(np.abs(vertices[used] - origin).max())
-    if extent <= 0 or not np.isfinite(extent):
+    if extent < SMALLEST or not np.isfinite(extent):
         raise PTalkerError("mesh_degenerate", "All vertices of the mesh lie in one point.", "Apply its scale.")
     pos = (vertices - origin) / extent
     normal, area = normals(pos, faces)
