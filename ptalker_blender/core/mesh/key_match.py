@@ -19,6 +19,7 @@ MOST = 0.6  # of the face keys must be alike, for the rig to be one of ARKit's k
 SIDED = 6  # keys that prefer their side of the face, as ARKit's do and visemes do not
 SIDE_MARGIN = 1.3
 COMBINED = 0.8  # share of a key's energy that a sum of others has, from which it is (nearly) their combination
+EXACT = 0.995  # share from which it is nothing else
 _CHUNK = 20000  # vertices at a time
 
 
@@ -68,12 +69,14 @@ def of_the_face(g: Grams) -> np.ndarray:
 
 
 def recognise(g: Grams) -> np.ndarray:
-    """The channel of each key [J], -1 where it is none: the assignment with the largest sum of cosines (Hungarian).
+    """The channel of each key [J], -1 where it is none: the assignment with the largest sum of cosines (Hungarian). A key that
+    is a sum of others is no channel: it would take the place of one.
 
     All -1 where the rig is not of ARKit's kind: visemes and phoneme poses resemble channels without being them.
     """
     channel = np.full(len(g.dd), -1)
-    used, alive = np.flatnonzero(of_the_face(g)), np.flatnonzero(np.diag(g.bb) > 0)
+    used = np.flatnonzero(of_the_face(g) & (combinations(g) < EXACT))
+    alive = np.flatnonzero(np.diag(g.bb) > 0)
     if not len(used) or not len(alive):
         return channel
     cosine = g.bd[np.ix_(alive, used)] / np.sqrt(np.outer(np.diag(g.bb)[alive], np.diag(g.dd)[used]))
