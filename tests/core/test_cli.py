@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -171,3 +172,32 @@ def test_what_is_no_npz(capfd: pytest.CaptureFixture[str], speech: Path, tmp_pat
         (tmp_path / name).write_bytes(data)
         refused(capfd, "generate", speech, "--out", tmp_path / "o.npz", "--mesh", tmp_path / name)
     refused(capfd, "generate", speech, "--out", tmp_path / "o.npz", "--mesh", tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"mouth": [0, 0, 0]}', "no landmark named 'mouth'"),
+        ('{"chin": [0, NaN, 0]}', "'chin' is not three finite numbers"),
+        ("[1, 2]", "table of names"),
+        ("chin", "cannot be read as JSON"),
+    ],
+)
+def test_rig_refuses_landmarks_in_one_sentence(
+    capfd: pytest.CaptureFixture[str], head: Path, tmp_path: Path, text: str, says: str
+) -> None:
+    (tmp_path / "l.json").write_text(text)
+    assert says in refused(capfd, "rig", head, "--landmarks", tmp_path / "l.json", "--out", tmp_path / "o.npz")
+
+
+def test_rig_with_landmarks(head: Path, tmp_path: Path) -> None:
+    assert call("rig", head, "--out", tmp_path / "a.npz").returncode == 0
+    found = arrays(tmp_path / "a.npz")
+    chin = found["landmarks"][found["landmark_names"].tolist().index("chin")] + np.array([0, 0, 0.01])
+    (tmp_path / "l.json").write_text(json.dumps({"chin": chin.tolist()}))
+    done = call("rig", head, "--landmarks", tmp_path / "l.json", "--out", tmp_path / "b.npz")
+    assert (done.returncode, done.stderr) == (0, "")
+    marked = arrays(tmp_path / "b.npz")
+    assert set(marked) == {"names", "basis", "landmark_names", "landmarks", "confidence"}
+    assert tuple(marked["names"]) == CHANNELS and marked["basis"].shape == found["basis"].shape
+    assert not np.allclose(marked["basis"], found["basis"], atol=1e-4)
