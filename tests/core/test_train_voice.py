@@ -89,8 +89,10 @@ def test_a_take_lies_where_a_file_is_heard(data: Path) -> None:
 
 def test_a_cache_is_kept_and_of_one_encoder(data: Path, encoder: Path, cached: Path) -> None:
     speech = SpeechEncoder.from_folder(encoder)
-    features, takes = voices.read_voices(cached)
+    features, spoken, takes = voices.read_voices(cached)
     assert takes == voices.plan(data, 1) and features.shape == (len(takes), CORE, 32)
+    assert spoken.shape == features.shape[:2] and spoken[:, :130].mean() > 0.7
+    assert not any(row[t.count + 5 :].any() for row, t in zip(spoken, takes, strict=True))
     i = next(i for i, t in enumerate(takes) if t.use == voices.TEST)
     start = MARGIN * HOP
     audio = voices.sound(takes[i], data)[start : start + takes[i].count * HOP]
@@ -109,7 +111,7 @@ def audible(cached: Path, folder: Path) -> Path:
     """A cache as of an encoder that hears voices, which an untrained one does not: half of the features tell the speaker,
     the other half differ as much from take to take."""
     shutil.copytree(cached, folder)
-    features, takes = voices.read_voices(cached)
+    features, _, takes = voices.read_voices(cached)
     rng, own = np.random.default_rng(2), {}
     speaker = np.stack([own.setdefault(t.speaker, rng.normal(size=16)) for t in takes])
     constant = np.concatenate([speaker, rng.normal(size=speaker.shape)], 1)[:, None]
@@ -143,9 +145,20 @@ def test_the_branch_says_what_was_solved() -> None:
     net.audio.mean.normal_()
     net.audio.scale.uniform_(0.5, 2)
     middle, centre, features = torch.randn(32), torch.randn(SMALL.style), torch.randn(3, 70, 32) * 4
-    voice.Reading(middle, directions, axes, centre).put_into(net)
-    mean = net.audio.normalise(features).mean(1)
+    attention = voice.Attention(torch.randn(32) / 5, torch.tensor(0.3))
+    voice.Reading(middle, directions, axes, centre, attention).put_into(net)
+    mean = attention.mean(net.audio.normalise(features))
     torch.testing.assert_close(net.audio.style(features), centre + (mean - middle) @ directions.T @ axes.T, rtol=1e-4, atol=1e-3)
+
+
+def test_pauses_count_little() -> None:
+    torch.manual_seed(0)
+    speech = torch.rand(4000) < 0.7
+    frames = torch.randn(4000, 32) + torch.where(speech[:, None], 1.0, -1.0) * torch.linspace(0, 1.5, 32)
+    attention = voice.listen(frames, speech)
+    alone = frames[speech].mean(0)
+    plain, heard = (float((x - alone).norm()) for x in (frames.mean(0), attention.mean(frames[None])[0]))
+    assert heard < 0.1 * plain
 
 
 def test_speakers_lie_along_motion_and_at_home_is_neutral() -> None:
@@ -156,8 +169,9 @@ def test_speakers_lie_along_motion_and_at_home_is_neutral() -> None:
     noise = torch.randn(72, 32) * torch.where(torch.arange(32) < 16, 3.0, 0.2)  # half of it tells nothing
     x = own[torch.tensor(speakers)] + noise
     styles = torch.randn(500, SMALL.style) * torch.tensor([2.0, 1, 1, 0.5, 0.5, 0.1, 0.01, 0.001])
+    attention = voice.Attention(torch.zeros(32), torch.zeros(()))
     for home in (None, 3):
-        solved = voice.solve(net, x, speakers, styles, home)
+        solved = voice.solve(net, attention, x, speakers, styles, home)
         found = solved.centre + (x - solved.middle) @ solved.directions.T @ solved.axes.T
         mean = torch.stack([found[i * 6 : i * 6 + 6].mean(0) for i in range(12)])
         within = (found - mean[torch.tensor(speakers)]).square().sum(1).mean().sqrt()

@@ -18,6 +18,7 @@ import torch
 
 from .. import SAMPLE_RATE
 from ..errors import PTalkerError
+from ..reference import voiced
 from ..speech import CORE, HOP, MARGIN, RATE, WINDOW, SpeechEncoder
 from .augment import degrade, other_voice
 from .windows import Clip, read_clips
@@ -132,9 +133,16 @@ def sound(take: Take, data: Path) -> np.ndarray:
     return out
 
 
+def speaks(window: np.ndarray) -> np.ndarray:
+    """window of ``sound`` -> [CORE] bool: where somebody speaks."""
+    loud = voiced(window[MARGIN * HOP :])[:CORE]
+    return np.pad(loud, (0, CORE - len(loud)))
+
+
 @torch.inference_mode()
 def cache(data: Path, out: Path, encoder: SpeechEncoder, seed: int, heard_by: str) -> None:
-    """Write ``out``/voices.npy (float16 features [takes, CORE, C]) and voices.jsonl, unless they are there.
+    """Write ``out``/voices.npy (float16 features [takes, CORE, C]), speaks.npy (bool [takes, CORE]) and voices.jsonl, unless
+    they are there.
 
     ``heard_by`` names the encoder. Raises PTalkerError voices_differ where they are there and were made of something else.
     """
@@ -150,16 +158,19 @@ def cache(data: Path, out: Path, encoder: SpeechEncoder, seed: int, heard_by: st
         raise PTalkerError("data_missing", f"No voice in '{data}' says enough.", "Make more speech: see docs/training.md.")
     out.mkdir(parents=True, exist_ok=True)
     found = np.lib.format.open_memmap(features, "w+", np.float16, (len(takes), CORE, encoder.channels))
+    spoken = np.zeros((len(takes), CORE), bool)
     for i in range(0, len(takes), 8):
         heard = np.stack([sound(t, data) for t in takes[i : i + 8]])
         with torch.autocast("cpu", torch.bfloat16):  # twice as fast where a CPU has it
             found[i : i + 8] = encoder.hear(heard)
+        spoken[i : i + 8] = [speaks(window) for window in heard]
     found.flush()
+    np.save(out / "speaks.npy", spoken)
     table.write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def read_voices(folder: Path) -> tuple[np.ndarray, list[Take]]:
-    """What ``cache`` wrote: features [takes, CORE, C], memory-mapped, and the takes."""
+def read_voices(folder: Path) -> tuple[np.ndarray, np.ndarray, list[Take]]:
+    """What ``cache`` wrote: features [takes, CORE, C], memory-mapped, where is speech [takes, CORE], and the takes."""
     rows = [json.loads(line) for line in (folder / "voices.jsonl").read_text("utf-8").splitlines()[1:]]
     takes = [Take(**row | {"paths": tuple(row["paths"])}) for row in rows]
-    return np.load(folder / "voices.npy", mmap_mode="r"), takes
+    return np.load(folder / "voices.npy", mmap_mode="r"), np.load(folder / "speaks.npy"), takes

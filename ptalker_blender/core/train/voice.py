@@ -4,8 +4,9 @@
 What a voice says of how a face moves, nobody has measured; but two recordings of one speaker are to give one style, and two
 speakers two. So the branch gives the directions in which the mean features of speakers differ most against how much those of
 one speaker do (linear discriminant analysis, Fisher 1936, Rao 1948), laid along the directions in which styles read from
-motion differ, about the neutral style: what the decoder knows. It is solved, not trained by steps, which found fewer of the
-voices that it had not seen. FOLDER keeps what the speech encoder hears (data/voices.py) for the next model. OUT may be MODEL.
+motion differ, about the neutral style: what the decoder knows. Pauses count little. It is solved, not trained by steps, which
+found fewer of the voices that it had not seen. FOLDER keeps what the speech encoder hears (data/voices.py) for the next
+model. OUT may be MODEL.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from ..mesh.rig import ASSET as RIG
 from ..mesh.rig import Rigger
 from ..model.ptalker import PTalker
 from ..runtime import ASSETS
-from ..speech import SpeechEncoder
+from ..speech import RATE, SpeechEncoder
 from ..styles import NEUTRAL
 from .built_in_styles import sentences_of, shown
 from .heads import ict_heads
@@ -41,34 +42,55 @@ TRACKED = "grid_s1/"  # the real speaker's clips, whose face the neutral style i
 STYLES, SENTENCES, HEADS = 200, 12, 2  # that the spread of motion's styles is measured on
 LEAST = 0.1  # of motion's largest spread: an axis along which motion varies less may vary so much
 FIRST, MOST = 0.3, 0.7  # spread of voices along the first axis, and along any, against motion's
+SHARP = 2.0  # half the logarithm of how much more speech counts than silence
+LOOKS = 20  # frames of a take that speech is learned to be told from
+PIECES, PIECE = 2, 1.5  # of a take, at random places, and how long one is, s: a short one differs with what is said
 RIDGE = 0.2  # added to the variance of each feature within a speaker: not all of it was seen
 
 
 @dataclass(frozen=True)
+class Attention:
+    """Frames that are speech count exp(2 * SHARP) times as much as others."""
+
+    direction: Tensor  # [C]
+    offset: Tensor  # []
+
+    def mean(self, x: Tensor) -> Tensor:
+        """x [n, T, C], normalised -> [n, C]"""
+        weight = (SHARP * torch.tanh(x @ self.direction + self.offset)).softmax(1)
+        return (weight[..., None] * x).sum(1)
+
+
+@dataclass(frozen=True)
 class Reading:
-    """style = centre + axes @ (directions @ (mean feature - middle)). Features as AudioEncoder.normalise leaves them."""
+    """style = centre + axes @ (directions @ (mean feature - middle)), the mean over what ``attention`` calls speech. Features
+    as AudioEncoder.normalise leaves them."""
 
     middle: Tensor  # [C]
     directions: Tensor  # [r, C]
     axes: Tensor  # [s, r]
     centre: Tensor  # [s]
+    attention: Attention
 
     @torch.no_grad()
     def put_into(self, net: PTalker) -> None:
         """The branch becomes this. silu(x) - silu(-x) = x, so pairs of units of opposite signs are linear together."""
-        audio = net.audio
-        r = len(self.directions)
+        audio, r = net.audio, len(self.directions)
         for name in BRANCH:
             for p in audio.get_submodule(name).parameters():
-                p.zero_()  # with no score all frames count alike
-        first, pooled, last = (m for m in (audio.style_in[0], audio.style_out[0], audio.style_out[2]) if isinstance(m, nn.Linear))
+                p.zero_()
+        layers = (audio.style_in[0], audio.pool.score[0], audio.pool.score[2], audio.style_out[0], audio.style_out[2])
+        first, score, sharp, pooled, last = (m for m in layers if isinstance(m, nn.Linear))
+        seen = torch.cat([self.directions, self.attention.direction[None]])
+        offset = torch.cat([-(self.directions @ self.middle), self.attention.offset[None]])
         for k, sign in enumerate((1.0, -1.0)):
-            units = slice(k * r, (k + 1) * r)
-            first.weight[units] = sign * self.directions
-            first.bias[units] = -sign * (self.directions @ self.middle)
+            units = slice(k * (r + 1), (k + 1) * (r + 1))
+            first.weight[units], first.bias[units] = sign * seen, sign * offset
+            score.weight[0, units.stop - 1] = sign
             for j, side in enumerate((1.0, -1.0)):
-                pooled.weight[units, j * r : (j + 1) * r] = sign * side * torch.eye(r)
-            last.weight[:, units] = sign * self.axes
+                pooled.weight[k * r : (k + 1) * r, j * (r + 1) : j * (r + 1) + r] = sign * side * torch.eye(r)
+            last.weight[:, k * r : (k + 1) * r] = sign * self.axes
+        sharp.weight[0, 0] = SHARP
         last.bias.copy_(self.centre)
 
 
@@ -112,24 +134,54 @@ def discriminants(x: Tensor, speakers: Sequence[object], most: int, home: object
     return (mean.mean(0) / scale).float(), directions.float(), (x @ directions.T).std(0).float()
 
 
-def solve(net: PTalker, x: Tensor, speakers: Sequence[object], styles: Tensor, home: object = None) -> Reading:
-    """x [n, C]: mean features of takes, normalised; styles [m, s] read from motion; ``home``: whose style is neutral."""
+def solve(
+    net: PTalker, attention: Attention, x: Tensor, speakers: Sequence[object], styles: Tensor, home: object = None
+) -> Reading:
+    """x [n, C]: mean features under attention, normalised; styles [m, s] read from motion; ``home``: the speaker
+    whose style is neutral."""
     axes, wide = spread(styles)
-    middle, directions, found = discriminants(x, speakers, min(net.config.style, net.config.frame_width // 2), home)
+    middle, directions, found = discriminants(x, speakers, min(net.config.style, net.config.frame_width // 2 - 1), home)
     r = len(directions)
     wide = wide.clamp(min=LEAST * float(wide.max()))[:r]
     scale = torch.minimum(FIRST * wide[0] / found[0], MOST * wide / found)
-    return Reading(middle, directions, axes[:, :r] * scale, net.styles[NEUTRAL].float())
+    return Reading(middle, directions, axes[:, :r] * scale, net.styles[NEUTRAL].float(), attention)
+
+
+def listen(x: Tensor, speech: Tensor) -> Attention:
+    """x [n, C], frames, normalised; speech [n] bool -> the ridge regression that tells speech, about +-1.5 for either."""
+    x, label = x.double(), torch.where(speech, 1.5, -1.5).double()
+    weight = torch.where(speech, 0.5 / speech.double().mean().clamp(min=1e-3), 0.5 / (~speech).double().mean().clamp(min=1e-3))
+    middle, level = (weight[:, None] * x).mean(0), (weight * label).mean()
+    centred = (x - middle) * weight[:, None]
+    square = centred.T @ (x - middle) / len(x)
+    direction = torch.linalg.solve(square + 0.1 * torch.eye(x.shape[1], dtype=x.dtype), centred.T @ (label - level) / len(x))
+    return Attention(direction.float(), (level - middle @ direction).float())
 
 
 @torch.no_grad()
-def means(net: PTalker, features: np.ndarray, takes: Sequence[Take]) -> Tensor:
-    """[n, C]: the mean feature of each take, normalised. Raises PTalkerError run_differs."""
-    if features.shape[-1] != net.config.features:
-        fix = "Make the cache anew with the model's own speech encoder."
-        raise PTalkerError("run_differs", "The voices were heard with another speech encoder than the model's.", fix)
-    rows = [np.asarray(f[: t.count], np.float32).mean(0) for f, t in zip(features, takes, strict=True)]
-    return net.audio.normalise(torch.from_numpy(np.stack(rows)))
+def attention_of(net: PTalker, features: np.ndarray, spoken: np.ndarray, rows: Sequence[int], seed: int) -> Attention:
+    """From some frames of the takes ``rows``, silence after them included."""
+    rng, x, label = np.random.default_rng(seed), [], []
+    for i in rows:
+        at = rng.choice(features.shape[1], LOOKS, replace=False)
+        x.append(np.asarray(features[i][at], np.float32))
+        label.append(spoken[i][at])
+    return listen(net.audio.normalise(torch.from_numpy(np.concatenate(x))), torch.from_numpy(np.concatenate(label)))
+
+
+@torch.no_grad()
+def pieces(
+    net: PTalker, attention: Attention, features: np.ndarray, takes: Sequence[Take], rows: Sequence[int], seed: int
+) -> tuple[Tensor, list[tuple[str, float]]]:
+    """The mean features, normalised, of PIECES of each of the takes ``rows`` [n, C], and whose they are."""
+    rng, length, speakers, cut = np.random.default_rng(seed), round(PIECE * RATE), [], []
+    for i in rows:
+        for _ in range(PIECES):
+            start = int(rng.integers(0, takes[i].count - length + 1))
+            cut.append(np.asarray(features[i][start : start + length], np.float32))
+            speakers.append(takes[i].speaker)
+    parts = [attention.mean(net.audio.normalise(torch.from_numpy(c)[None])) for c in cut]
+    return torch.cat(parts), speakers
 
 
 @torch.no_grad()
@@ -156,19 +208,23 @@ def teach(net: PTalker, data: Path, folder: Path, held_out: Sequence[str] = (), 
     """Make the branch of ``net`` from the voices cached in ``folder`` but those held out -> figures, ``found`` among these.
 
     Raises PTalkerError (run_differs, data_missing)."""
-    features, takes = read_voices(folder)
-    x = means(net, features, takes)
+    features, spoken, takes = read_voices(folder)
+    if features.shape[-1] != net.config.features:
+        fix = "Make the cache anew with the model's own speech encoder."
+        raise PTalkerError("run_differs", "The voices were heard with another speech encoder than the model's.", fix)
     rows = [i for i, t in enumerate(takes) if t.use == TRAIN and t.voice not in held_out]
-    speakers = [takes[i].speaker for i in rows]
-    if len(set(speakers)) < 2:
+    count = len({takes[i].speaker for i in rows})
+    if count < 3:
         raise PTalkerError("data_missing", "There are too few voices.", "Make more speech: see docs/training.md.")
     home = next((takes[i].speaker for i in rows if takes[i].size == 1.0 and takes[i].paths[0].startswith(TRACKED)), None)
     styles = motion_styles(net, data, seed)
+    attention = attention_of(net, features, spoken, rows, seed)
+    x, speakers = pieces(net, attention, features, takes, rows, seed)
     before = found(net, features, takes, held_out)
-    solve(net, x[rows], speakers, styles, home).put_into(net)
+    solve(net, attention, x, speakers, styles, home).put_into(net)
     after = found(net, features, takes, held_out)
     motion = float(spread(styles)[1].square().sum().sqrt())
-    told = {"speakers": float(len(set(speakers))), "motion_spread": motion}
+    told = {"speakers": float(count), "motion_spread": motion}
     return told | after | {f"before_{k}": v for k, v in before.items() if k.startswith("found")}
 
 
