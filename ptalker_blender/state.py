@@ -13,9 +13,9 @@ from .core.errors import PTalkerError
 
 @dataclass
 class RunState:
-    """One kind of work at a time: generating or installing. Reset when it begins."""
+    """One kind of work at a time: what the engine is asked for, or installing it. Reset when it begins."""
 
-    running: str = ""  # "" | "generate" | "style" | "finetune" | "install"
+    running: str = ""  # "" | "engine": whatever it is asked for | "install"
     stage: str = ""
     fraction: float = 0.0
     cancel_requested: bool = False

@@ -69,8 +69,9 @@ class Bench:
         self.amount, self.set = amount, MotionSet(data, cache, fits, list(dev))
         self.face: Face = ict_face(ict)
         self.gap: LipGap = lip_gap(ict)
-        self.heads = ict_heads(data / "heads" / "ict_facekit.npz", 2, 99, Rigger.load())[0]
-        self.foreign = foreign_head(FOREIGN)
+        rigger = Rigger.load()
+        self.heads = ict_heads(data / "heads" / "ict_facekit.npz", 2, 99, rigger)[0]
+        self.foreign = foreign_head(FOREIGN, rigger)
         self.times = np.arange(int(WINDOW / RATE * FPS)) / FPS
         rng = np.random.default_rng(11)
         speech = rng.permutation(self.set.synthetic)
@@ -126,10 +127,10 @@ def lower(weights: np.ndarray) -> np.ndarray:
     return weights
 
 
-def foreign_head(path: Path) -> Head:
+def foreign_head(path: Path, rigger: Rigger) -> Head:
     """A head file of the demo's layout, read by the rig head's shapes; its ``root`` is empty."""
     with np.load(path) as z:
         vertices, faces, names = z["vertices"], z["faces"], [str(n) for n in z["names"]]
         basis = z["basis"][[names.index(c) for c in CHANNELS]].astype(np.float32)
-    rigger = Rigger.load()
-    return head_of(path.stem, rigger.find(vertices, faces).graph, basis, rigger.rig(vertices, faces))
+    graph = rigger.find(vertices, faces).graph
+    return head_of(path.stem, graph, basis, rigger.shapes(graph))

@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import bpy
 
-from ..core.errors import PTalkerError
-from ..scene import picture, reference
+from ..scene import picture
 from ..scene.style_jobs import FineTuneJob
 from ..state import RUN
-from .running import Work, busy_reason
-from .style import StyleOperator
+from .running import Work
+from .style import ReferenceOperator
 
 
-class PTALKER_OT_finetune_style(StyleOperator, bpy.types.Operator):
+class PTALKER_OT_finetune_style(ReferenceOperator, bpy.types.Operator):
     """Learn a way of speaking from an animated mesh and its sound, ten seconds or more. Cancel (or Esc) keeps the best so far"""
 
     bl_idname = "ptalker.finetune_style"
@@ -21,14 +20,6 @@ class PTALKER_OT_finetune_style(StyleOperator, bpy.types.Operator):
     bl_options = {"UNDO"}
 
     _drawn = 0
-
-    @classmethod
-    def reason(cls, context: bpy.types.Context) -> PTalkerError | None:
-        try:
-            reference.check(context.scene.ptalker_style.reference)
-        except PTalkerError as error:
-            return error
-        return busy_reason()
 
     def make(self, context: bpy.types.Context) -> Work:
         return FineTuneJob(context)

@@ -60,7 +60,7 @@ class PTALKER_OT_mapping_add(_OnMesh, bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         settings = context.view_layer.objects.active.ptalker
         source = settings.rows[settings.active_row].source if settings.active_row < len(settings.rows) else "jawOpen"
-        mapping.write(settings.rows.add(), mapping.Line(source, edited=True, auto="\n"))  # stands for no row by name
+        mapping.write(settings.rows.add(), mapping.Line(source, edited=True, auto=mapping.BY_HAND))
         settings.rows.move(len(settings.rows) - 1, 0)
         settings.active_row = 0
         return {"FINISHED"}
@@ -77,7 +77,7 @@ class PTALKER_OT_mapping_remove(_OnMesh, bpy.types.Operator):
         if settings.active_row >= len(settings.rows):
             return {"CANCELLED"}
         row = settings.rows[settings.active_row]
-        if row.auto == "\n":
+        if row.auto == mapping.BY_HAND:
             settings.rows.remove(settings.active_row)
             settings.active_row = max(0, settings.active_row - 1)
         else:

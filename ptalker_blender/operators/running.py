@@ -75,13 +75,13 @@ class EngineOperator:
         report: Any
         poll_message_set: Any
 
+        def make(self, context: bpy.types.Context) -> Work:
+            """Each operator's own. Raises PTalkerError; nothing is changed."""
+            ...
+
     _work: Work | None = None
     _run: EngineRun | None = None
     _timer: Any = None
-
-    def make(self, context: bpy.types.Context) -> Work:
-        """Raises PTalkerError; nothing is changed."""
-        raise NotImplementedError
 
     @classmethod
     def reason(cls, context: bpy.types.Context) -> PTalkerError | None:
@@ -95,7 +95,7 @@ class EngineOperator:
         return reason is None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        RUN.begin("generate")
+        RUN.begin("engine")
         try:
             report = run_work(self.make(context), bpy.app.background)
         except PTalkerError as error:
@@ -114,7 +114,7 @@ class EngineOperator:
         global _active
         if bpy.app.background:
             return self.execute(context)
-        RUN.begin("generate")
+        RUN.begin("engine")
         try:
             self._work = self.make(context)
             self._run = EngineRun(engine.obtain(engine_spec()), self._work.steps())

@@ -41,12 +41,8 @@ class StyleOperator(EngineOperator):
         return {"PASS_THROUGH"}
 
 
-class PTALKER_OT_style_from_reference(StyleOperator, bpy.types.Operator):
-    """Read the way of speaking of an animated mesh, which may be another one than the head to animate"""
-
-    bl_idname = "ptalker.style_from_reference"
-    bl_label = "Style from Reference"
-    bl_options = {"UNDO"}
+class ReferenceOperator(StyleOperator):
+    """A mixin: grey without an object that can be read."""
 
     @classmethod
     def reason(cls, context: bpy.types.Context) -> PTalkerError | None:
@@ -55,6 +51,14 @@ class PTALKER_OT_style_from_reference(StyleOperator, bpy.types.Operator):
         except PTalkerError as error:
             return error
         return busy_reason()
+
+
+class PTALKER_OT_style_from_reference(ReferenceOperator, bpy.types.Operator):
+    """Read the way of speaking of an animated mesh, which may be another one than the head to animate"""
+
+    bl_idname = "ptalker.style_from_reference"
+    bl_label = "Style from Reference"
+    bl_options = {"UNDO"}
 
     def make(self, context: bpy.types.Context) -> Work:
         return ReferenceJob(context)

@@ -21,12 +21,14 @@ SOURCES = (*CHANNELS, *POSES)
 KEY, PROPERTY, BONE = "KEY", "PROPERTY", "BONE"
 TRANSFORMS = tuple(f"{kind}_{axis}" for kind in ("LOC", "ROT", "SCALE") for axis in "XYZ")
 
+BY_HAND = "\n"  # no key has such a name: a row that was added stands for no row by name
+
 _filling = False  # rows are written by fill(), not by the artist
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row as plain data. ``auto`` is the key that the names gave it ("" for a row of the artist's, or a missing key)."""
+    """One row as plain data. ``auto`` is the key that the names gave it ("" for a missing key), or BY_HAND."""
 
     source: str
     kind: str = KEY
@@ -39,7 +41,7 @@ class Line:
     rest: float = 0.0  # at weight 0, for PROPERTY
     enabled: bool = True
     edited: bool = False
-    auto: str = ""  # a line break: added by hand, stands for no row by name
+    auto: str = ""
 
     @property
     def complete(self) -> bool:

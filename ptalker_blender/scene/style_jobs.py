@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from . import picture, reference, sound, style_library
 from .job import Report
 
 
-class StyleJob:
+class StyleJob(ABC):
     """Made and applied on the main thread; ``close()`` always. Frames are read by ``read()``, at the latest by its step."""
 
     stage = "reading the reference"
@@ -44,8 +45,8 @@ class StyleJob:
         self.read()
         return self.job(number)
 
-    def job(self, number: int) -> protocol.Job:
-        raise NotImplementedError
+    @abstractmethod
+    def job(self, number: int) -> protocol.Job: ...
 
     def apply(self, results: list[protocol.Result]) -> Report:
         """The style into the file, alone in use. Raises PTalkerError and leaves the scene as it is."""

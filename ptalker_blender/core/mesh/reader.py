@@ -36,8 +36,8 @@ class MeshReader:
     ) -> MeshReader:
         """vertices [V, 3], faces [F, 3|4] (-1 pads) of the face at rest, or of any frame. Raises PTalkerError for a mesh
         without a face, and Cancelled."""
-        basis = rigger.rig(vertices, faces, cancelled=cancelled)
-        return cls(rigger.find(vertices, faces, cancelled).graph, basis)
+        graph = rigger.find(vertices, faces, cancelled).graph
+        return cls(graph, rigger.shapes(graph, cancelled=cancelled))
 
     @property
     def vertices(self) -> int:

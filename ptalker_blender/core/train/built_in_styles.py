@@ -25,6 +25,7 @@ from ..model.ptalker import PTalker
 from ..runtime import ASSETS
 from ..styles import NEUTRAL
 from .heads import Head, ict_heads
+from .pack import write_sums
 
 PRESETS: dict[str, dict[str, float]] = {
     "clear": {
@@ -108,8 +109,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--assets", type=Path, default=ASSETS)
     args = parser.parse_args()
-    from .pack import write_sums
-
     path = args.assets / "ptalker.safetensors"
     network, card = PTalker.load(path)
     heads, _ = ict_heads(args.data / "heads" / "ict_facekit.npz", HEADS - 1, 0, Rigger.load(args.assets / "rig.safetensors"))

@@ -97,7 +97,7 @@ def fit(
                 loop.run(out, file, log, stopped)
             if processes.first:
                 with torch.no_grad():
-                    task.save(loop.average, final(out / file), loop.best)
+                    task.save(loop.average, final(out / file), loop.latest)
         finally:
             if log:
                 log.close()
@@ -125,6 +125,7 @@ class Loop:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half == torch.float16)
         self.done, self.spent, self.stale = 0, 0.0, 0  # steps, seconds, validations since the best
         self.best: dict[str, float] = {}
+        self.latest: dict[str, float] = {}  # figures of the last validation
 
     def run(self, out: Path, file: str, log: Log | None, stopped: threading.Event) -> None:
         """Train until the schedule or the patience ends; validate, log and save every so many steps."""
@@ -198,10 +199,11 @@ class Loop:
             run = {"seconds": self.spent, "pace": pace, "rate": self.rate()}
             log.write(self.done, {"run": run, "figures": figures, "losses": losses})
         (score,) = self.processes.largest(score)
+        self.latest = {"score": score} | figures | {"step": float(self.done)}
         better = score > self.best.get("score", -math.inf)
         self.stale = 0 if better else self.stale + 1
         if better:
-            self.best = {"score": score} | figures | {"step": float(self.done)}
+            self.best = self.latest
         if better and log is not None:
             part = (out / file).with_suffix(".part")
             self.task.save(self.average, part, self.best)
@@ -241,7 +243,7 @@ class Loop:
         parts = {"optimiser": self.optimiser, "scaler": self.scaler}
         state: dict = {k: v.state_dict() for k, v in parts.items()}
         state |= {k: {n: m.state_dict() for n, m in d.items()} for k, d in self.nets().items()}
-        state |= {k: getattr(self, k) for k in ("done", "spent", "stale", "best")}
+        state |= {k: getattr(self, k) for k in ("done", "spent", "stale", "best", "latest")}
         part = path.with_suffix(".part")
         torch.save(state, part)
         os.replace(part, path)
@@ -258,7 +260,8 @@ class Loop:
             self.optimiser.load_state_dict(state["optimiser"])
             if self.scaler.is_enabled() and state["scaler"]:
                 self.scaler.load_state_dict(state["scaler"])
-            self.done, self.spent, self.stale, self.best = (state[k] for k in ("done", "spent", "stale", "best"))
+            for name in ("done", "spent", "stale", "best", "latest"):
+                setattr(self, name, state[name])
         except Exception as error:  # damage and other sizes show as many kinds of errors
             raise PTalkerError(
                 "run_differs", f"'{path}' is damaged or was trained with other settings ({str(error).splitlines()[0]}).",
