@@ -2,9 +2,9 @@
 
 The end of each clip is held out: it chooses the best step, ends the training and gives the figures before and after. On
 speech of many others, which ships with the extension, lips must move as they did before: when they open is what is said, and
-only how far is style. So the loss there is 1 - r of the lip gap and, weakly, the vertex error, both against the original
-model in the style that was read from the clip. What is personal (core/personal.py) is found before and stays as it is: the
-adapter learns what is left.
+only how far is style. A step after which they do not is never kept, and the loss there is 1 - r of the lip gap and, weakly,
+the vertex error, both against the original model in the style that was read from the clip. What is personal
+(core/personal.py) belongs to the style as it was read, which is to be beaten; the adapter learns it anew, and better.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ DECAY = 1e-2
 MOST_STEPS, EVERY, PATIENCE = 400, 10, 8  # steps; between two tests; tests without a better one
 FPS = 25.0  # at which it is learned
 KEEP_TIMING, KEEP_PLACE = 1.0, 0.1  # weights of what must stay on others' speech
+JUDGED, ALIKE = 8, 0.98  # pieces of others' speech at each test; least r of their lip gap with the original's
 WEIGHTS = {"vertex": 1.0, "velocity": 0.5, "channel": 0.5, "gap": 0.3, "correlation": 0.3}
 
 Learned = Callable[[float, float, "float | None"], None]  # fraction, loss, held-out error
@@ -85,9 +86,10 @@ def fine_tune(
         raise Cancelled
     seconds = sum(c.seconds for c in clips)
     confidence = 1.0 - math.exp(-seconds / 10.0)
+    kept = None if state.better or personal is None else personal.to(torch.device("cpu"))
     style = Style(
         tutor.best_style, name, "fine-tuning", seconds, confidence, model.fingerprint, tutor.best_adapter,
-        max(lessons, key=lambda x: x.seconds).habits, None if personal is None else personal.to(torch.device("cpu")),
+        max(lessons, key=lambda x: x.seconds).habits, kept,
     )  # fmt: skip
     return Tuned(
         style, tutor.before, state.error, state.step, state.cancelled, tuple(tutor.warnings + state.warnings), tutor.curves()
@@ -124,6 +126,7 @@ class State:
     """Where the training stands: ``error`` of the best step in mm."""
 
     error: float
+    lowest: float = math.inf  # of all steps, kept or not
     step: int = 0
     since: int = 0  # tests without a better one
     better: bool = False
@@ -154,8 +157,10 @@ class Tutor:
         self.other = other
         with torch.inference_mode():
             self.kept = self.original(other, self.content_times, self._rows(self.start, len(other)), self.times).clone()
+            pick = torch.linspace(0, len(other) - 1, min(JUDGED, len(other))).long()
+            self.judged, self.timing = other[pick], self._gap(self.kept[pick])
         self.best_style, self.best_adapter = self.start.cpu().clone(), {}
-        self.before, r = self.test(self.original, self.start)
+        self.before, r = self.test(self.original, self.start, personal)
         self.warnings: list[str] = []
         if r < TOGETHER:
             self.warnings.append(APART)
@@ -206,8 +211,7 @@ class Tutor:
         content = torch.stack([lesson.content[s : s + n] for s in starts])
         target = torch.stack([lesson.at(self.times + float(s) * STEP) for s in starts])
         z = self.decoder(content, self.content_times[: content.shape[1]], self._rows(self.style, ROWS), self.times)
-        touched = self.finished(z)
-        z = z if self.personal is None else self.personal.shaped(z)
+        touched = self.model.network.finish(z)
         z = z + (touched - z.clamp(0, 1))  # outside of 0..1 the gradient is the unfinished one's
         mask = torch.ones_like(z[..., 0])
         gap, wanted = lip_gap(self.contact, z), lip_gap(self.contact, target)
@@ -233,17 +237,31 @@ class Tutor:
         """Test, and keep the best -> the error on what is held out, relative to before."""
         error, _ = self.test(self.decoder, self.style.detach())
         state.since += 1
-        if error < state.error:
-            state.error, state.since, state.better = error, 0, True
+        if error < state.lowest:
+            state.lowest, state.since = error, 0
+        if error < state.error and self.alike() >= ALIKE:
+            state.error, state.better = error, True
             self.best_style, self.best_adapter = self.style.detach().cpu().clone(), adapter_of(self.decoder)
         return error / max(self.before, 1e-9)
 
     @torch.no_grad()
-    def test(self, decoder: Decoder, style: Tensor) -> tuple[float, float]:
+    def alike(self) -> float:
+        """r of the lip gap on others' speech with the original decoder's, mean of the pieces."""
+        z = self.decoder(self.judged, self.content_times, self._rows(self.style, len(self.judged)), self.times)
+        return float((self._gap(z) * self.timing).sum(-1).mean())
+
+    def _gap(self, z: Tensor) -> Tensor:
+        """z [n, T, K] of a decoder -> lip gap as it is generated [n, T], each piece with mean 0 and length 1."""
+        gap = lip_gap(self.contact, self.model.network.finish(z))
+        gap = gap - gap.mean(-1, keepdim=True)
+        return gap / gap.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+
+    @torch.no_grad()
+    def test(self, decoder: Decoder, style: Tensor, personal: Personal | None = None) -> tuple[float, float]:
         """On what is held out -> root-mean-square vertex error, where the mouth moves above all, mm; r of the lip gap."""
         square, pairs, frames = 0.0, [], 0
         for lesson in self.lessons:
-            z, target = self.shown(lesson, decoder, style)
+            z, target = self.shown(lesson, decoder, style, personal)
             square += float(((z - target) @ lesson.root.T).square().sum())
             frames += len(z)
             gaps = [lip_gap(self.contact, x) for x in (z, target)]
@@ -252,7 +270,9 @@ class Tutor:
         r = float((ours @ true) / (ours.norm() * true.norm()).clamp(min=1e-9))
         return 10 * math.sqrt(square / max(frames, 1)), r
 
-    def shown(self, lesson: Lesson, decoder: Decoder, style: Tensor) -> tuple[Tensor, Tensor]:
+    def shown(
+        self, lesson: Lesson, decoder: Decoder, style: Tensor, personal: Personal | None = None
+    ) -> tuple[Tensor, Tensor]:
         """What is held out of a lesson -> finished weights [T, K] of a decoder, and the truth."""
         times = torch.arange(int((lesson.seconds - lesson.tested) * FPS), device=self.start.device) / FPS + lesson.tested
         first = max(0, int((lesson.tested - decoder.halo) / STEP))
@@ -261,25 +281,21 @@ class Tutor:
         early = max(0, int(decoder.halo * FPS))  # frames before, which self-attention looks at
         asked = torch.cat([times[0] - torch.arange(early, 0, -1, device=times.device) / FPS, times])
         asked = asked[asked >= content_times[0]]
-        z = self.finished(decoder(content[None], content_times, style[None], asked)[0])
+        z = self.model.network.finish(decoder(content[None], content_times, style[None], asked)[0])
+        z = z if personal is None else personal(z, self.contact)
         return z[-len(times) :], lesson.at(times)
 
     @torch.no_grad()
     def curves(self) -> dict[str, Tensor]:
         """Lip gap of what is held out of the first clip, cm: the reference, before, after."""
         lesson, best = self.lessons[0], self.best_decoder()
-        before, truth = self.shown(lesson, self.original, self.start)
-        after, _ = self.shown(lesson, best, self.best_style.to(self.start))
+        before, truth = self.shown(lesson, self.original, self.start, self.personal)
+        after, _ = self.shown(lesson, best, self.best_style.to(self.start), None if self.best_adapter else self.personal)
         named = {"reference": truth, "before": before, "after": after}
         return {k: lip_gap(self.contact, v).cpu() for k, v in named.items()}
 
     def best_decoder(self) -> Decoder:
         return merged(self.original, self.best_adapter)
-
-    def finished(self, z: Tensor) -> Tensor:
-        """What the decoder gives [..., K] -> weights as they are generated in the style."""
-        z = self.model.network.finish(z)
-        return z if self.personal is None else self.personal(z, self.contact)
 
     def _rows(self, style: Tensor, count: int) -> Tensor:
         return style[None].expand(count, -1)

@@ -25,8 +25,8 @@ from ptalker_blender.core.styles import load_style
 
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finetune, "MOST_STEPS", 16)
-    monkeypatch.setattr(finetune, "EVERY", 4)
+    monkeypatch.setattr(finetune, "MOST_STEPS", 90)
+    monkeypatch.setattr(finetune, "EVERY", 15)
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,9 @@ def test_it_learns_and_the_model_stays(spoken: Clip, brief: None) -> None:
     assert tuned.after_mm < tuned.before_mm and tuned.style.adapter and not tuned.cancelled
     assert all(torch.equal(v, before[k]) for k, v in model().network.state_dict().items())
     fractions = [x[0] for x in heard]
-    assert fractions == sorted(fractions) and fractions[-1] <= 1 and len(heard) == tuned.steps == 16
+    assert fractions == sorted(fractions) and fractions[-1] <= 1 and len(heard) == tuned.steps == 90
     tests = [x[2] for x in heard if x[2] is not None]
-    assert len(tests) == 4 and min(tests) == pytest.approx(tuned.after_mm / tuned.before_mm)
+    assert len(tests) == 6 and min(tests) == pytest.approx(tuned.after_mm / tuned.before_mm)
     truth, read = weights(STYLE), read_style(model(), spoken, use="motion").style
     wrong = []
     for style in (read, tuned.style):
@@ -68,7 +68,7 @@ def test_a_cancel_keeps_the_best_so_far(spoken: Clip, brief: None, tmp_path: Pat
     out, plot = tmp_path / "s.safetensors", tmp_path / "s.png"
     path = write(tmp_path / "clip.npz", spoken)
     result = job(FineTune(1, (str(path),), str(out), "demo", str(plot)), model, Later())
-    assert result.figures["cancelled"] and 0 < result.figures["steps"] < 16 and result.figures["gain"] > 0
+    assert result.figures["cancelled"] and 0 < result.figures["steps"] <= 90 and result.figures["gain"] > 0
     saved = load_style(out)
     assert saved.name == "demo" and saved.made_from == "fine-tuning" and saved.adapter and saved.seconds > 17
     assert plot.read_bytes().startswith(b"\x89PNG")
