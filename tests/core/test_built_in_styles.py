@@ -10,10 +10,11 @@ import pytest
 import torch
 from tiny_corpus import write_corpus
 
+from ptalker_blender.core.channels import INDEX
 from ptalker_blender.core.data.teacher_style import RANGES
 from ptalker_blender.core.model.ptalker import PTalker
 from ptalker_blender.core.runtime import ASSETS, check_sums
-from ptalker_blender.core.styles import fingerprint
+from ptalker_blender.core.styles import choose, fingerprint
 from ptalker_blender.core.train import built_in_styles
 
 
@@ -29,6 +30,7 @@ def test_they_are_added_to_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Monk
     assets.mkdir()
     for name in ("ptalker.safetensors", "rig.safetensors"):
         shutil.copyfile(ASSETS / name, assets / name)
+    shutil.copytree(ASSETS / "speech_encoder", assets / "speech_encoder")
     before, card = PTalker.load(assets / "ptalker.safetensors")
     monkeypatch.setattr(sys, "argv", ["built_in_styles", "--data", str(data), "--assets", str(assets)])
     built_in_styles.main()
@@ -38,4 +40,9 @@ def test_they_are_added_to_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Monk
     torch.testing.assert_close(after.styles["neutral"], before.styles["neutral"])
     for name in built_in_styles.PRESETS:
         assert after.styles[name].isfinite().all() and (after.styles[name] - after.styles["neutral"]).norm() > 1e-3
+        assert after.personal[name].shape == (2, 52) and after.personal[name].isfinite().all()
+    smile = after.personal["wide smile"][1, INDEX["mouthSmileLeft"]]
+    assert float(smile) > 0.15 and abs(float(after.personal["big jaw"][1, INDEX["mouthSmileLeft"]])) < 0.1
+    chosen = choose("wide smile", 1.0, after.styles, personals=after.personal).personal
+    assert chosen is not None and torch.equal(chosen.tensor(), after.personal["wide smile"])
     check_sums(assets)

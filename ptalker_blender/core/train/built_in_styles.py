@@ -3,26 +3,33 @@
     python -m ptalker_blender.core.train.built_in_styles --data DATA [--assets FOLDER]
 Each is a preset of the teacher's parameters, shown to the trained motion encoder as reference motion of many sentences on
 several heads. What is kept is how that differs from the teacher at rest, added to the model's own neutral style, so that
-a built-in style is neutral's speaker in another manner and strength 0 is neutral itself.
+a built-in style is neutral's speaker in another manner and strength 0 is neutral itself. How the decoder then moves is
+compared with what the preset asks for; what is missing (a mouth that rests in a smile, most of all) goes into factors and
+shifts of the channels, as a person's does (core/personal.py).
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .. import SAMPLE_RATE
+from ..audio import load_audio
 from ..channels import UPPER_FACE
+from ..compare import animated
 from ..data.motion_set import REFERENCE_FPS, REFERENCE_SECONDS
 from ..data.teacher import TeacherStyle, curves
-from ..data.windows import read_clips
-from ..mesh.rig import Rigger
+from ..data.windows import Clip, read_clips
+from ..lessons import content_of
 from ..model.ptalker import PTalker
+from ..personal import personal_of
 from ..runtime import ASSETS
+from ..runtime import PTalker as Runtime
 from ..styles import NEUTRAL
 from .heads import Head, ict_heads
 from .pack import write_sums
@@ -51,6 +58,8 @@ PRESETS: dict[str, dict[str, float]] = {
 }  # fmt: skip
 SENTENCES = 48  # in which each is shown
 HEADS = 3
+HEARD = 16  # sentences in which the decoder is compared with the preset
+FPS = 25.0
 
 Phones = Sequence[Sequence]  # [[ipa, start_s, end_s]]
 
@@ -86,6 +95,38 @@ def _reference(phones: Phones, style: TeacherStyle) -> np.ndarray:
     return z
 
 
+@torch.no_grad()
+def built_in_personal(
+    model: Runtime, styles: Mapping[str, Tensor], sentences: Sequence[tuple[np.ndarray, Phones]]
+) -> dict[str, Tensor]:
+    """Name -> what the vector (``styles``) does not say, [2, K]. ``sentences``: sound [n] at 16 kHz and its phones."""
+    heard = [(content_of(model, audio), phones, int(len(audio) / SAMPLE_RATE * FPS)) for audio, phones in sentences]
+
+    def made(vector: Tensor) -> np.ndarray:
+        return np.concatenate([animated(model, content, vector, frames, FPS) for content, _, frames in heard])
+
+    def taught(style: TeacherStyle) -> np.ndarray:
+        return np.concatenate([curves(phones, np.arange(frames) / FPS, style) for _, phones, frames in heard])
+
+    neutral, plain = made(model.network.styles[NEUTRAL]), taught(TeacherStyle.neutral())
+    out = {}
+    for name, preset in PRESETS.items():
+        wanted = (neutral + taught(TeacherStyle(**preset)) - plain).clip(0, 1)
+        out[name] = personal_of(made(styles[name]), wanted, FPS).tensor()
+    return out
+
+
+def spoken(data: Path, count: int = HEARD) -> list[tuple[np.ndarray, Phones]]:
+    """English sentences of the train split, as many voices as there are, with their sound."""
+    clips = [c for c in read_clips(data) if c.kind == "speech" and c.split == "train" and c.language == "en"]
+    by_voice: dict[str, list[Clip]] = {}
+    for clip in clips:
+        by_voice.setdefault(clip.voice, []).append(clip)
+    voices = [by_voice[v] for v in sorted(by_voice)]
+    chosen = [said[(7 * i) % len(said)] for i, said in enumerate(voices * count)]
+    return [(load_audio(data / c.path), c.phones) for c in chosen[:count]]
+
+
 def sentences_of(data: Path, count: int = SENTENCES) -> list[Phones]:
     """English sentences of the train split that last as long as a reference, one after another where they do not."""
     clips = [c for c in read_clips(data) if c.kind == "speech" and c.split == "train" and c.language == "en"]
@@ -109,11 +150,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--assets", type=Path, default=ASSETS)
     args = parser.parse_args()
-    path = args.assets / "ptalker.safetensors"
-    network, card = PTalker.load(path)
-    heads, _ = ict_heads(args.data / "heads" / "ict_facekit.npz", HEADS - 1, 0, Rigger.load(args.assets / "rig.safetensors"))
-    network.styles |= built_in_styles(network, heads, sentences_of(args.data))
-    network.to(torch.float16).save(path, card)
+    model = Runtime.load(args.assets, "cpu")
+    network = model.network
+    heads, _ = ict_heads(args.data / "heads" / "ict_facekit.npz", HEADS - 1, 0, model.rigger)
+    made = built_in_styles(network, heads, sentences_of(args.data))
+    network.personal |= built_in_personal(model, made, spoken(args.data))
+    network.styles |= made
+    network.to(torch.float16).save(args.assets / "ptalker.safetensors", model.card)
     write_sums(args.assets)
     print(", ".join(network.styles))
 
