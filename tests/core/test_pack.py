@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from tiny_corpus import write_encoder
 
 from ptalker_blender.core.errors import PTalkerError
+from ptalker_blender.core.evaluate import card
 from ptalker_blender.core.model.config import Config
 from ptalker_blender.core.model.ptalker import PTalker
 from ptalker_blender.core.runtime import check_sums
@@ -37,8 +39,8 @@ def test_runs_are_averaged_and_packed_with_their_encoder(tmp_path: Path, monkeyp
     call = ["pack", "--run", str(tmp_path / "a"), str(tmp_path / "b"), "--assets", str(assets)]
     monkeypatch.setattr(sys, "argv", [*call, "--speech-encoder", str(tmp_path / "encoder")])
     pack.main()
-    net, card = PTalker.load(assets / "ptalker.safetensors")
-    assert card["seed"] == 2
+    net, kept = PTalker.load(assets / "ptalker.safetensors")
+    assert kept["seed"] == 2
     each = zip(net.named_parameters(), a.parameters(), b.parameters(), last.parameters(), strict=True)
     for (name, packed), x, y, z in each:
         assert torch.allclose(packed, z if name.startswith("motion.") else (x + y + z) / 3, atol=2e-3), name
@@ -56,3 +58,24 @@ def test_runs_of_different_sizes_are_not_averaged(tmp_path: Path) -> None:
     write_run(tmp_path / "b", 1, Config(features=8, width=32, blocks=1, style=4, node_width=8, frame_width=8))
     with pytest.raises(PTalkerError, match="different sizes"):
         pack.averaged([tmp_path / "a", tmp_path / "b"])
+
+
+def test_figures_go_into_what_is_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = write_run(tmp_path, 0)
+    (tmp_path / "MODEL_CARD.md").write_text(f"a\n{card.BEGIN}\nold\n{card.END}\nb\n")
+    figures = {
+        "settings": {"seed": 0, "most": None, "rig": False, "style": "neutral"}, "groups": {"real": {"clips": 3, "r": 0.5}},
+        "style": {}, "still": {},
+    }  # fmt: skip
+    (tmp_path / "figures.json").write_text(json.dumps(figures))
+    monkeypatch.setattr(sys, "argv", ["pack", "--figures", str(tmp_path / "figures.json"), "--assets", str(tmp_path)])
+    pack.main()
+    again, kept = PTalker.load(tmp_path / "ptalker.safetensors")
+    assert kept["figures"] == figures and kept["seed"] == 0
+    assert all(torch.allclose(a, b, atol=2e-3) for a, b in zip(again.parameters(), net.parameters(), strict=True))
+    assert torch.allclose(again.styles["neutral"], net.styles["neutral"], atol=2e-3)
+    page = (tmp_path / "MODEL_CARD.md").read_text()
+    assert "| real | 3 | 0.5 |" in page and "old" not in page and page.endswith("b\n")
+    monkeypatch.setattr(sys, "argv", ["pack", "--assets", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        pack.main()

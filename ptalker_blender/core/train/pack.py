@@ -1,12 +1,13 @@
 """Ship a trained run: half precision, figures in both cards, SHA-256 sums of all assets.
 
-    python -m ptalker_blender.core.train.pack --run RUN [RUN ...] [--speech-encoder FOLDER] [--figures FIGURES.json]
+    python -m ptalker_blender.core.train.pack --run RUN [RUN ...] [--speech-encoder FOLDER]
+    python -m ptalker_blender.core.train.pack --figures FIGURES.json
 A run's best weights and its last ones are averaged weight by weight, as are several runs that went on from one another
 ("model soups", Wortsman et al. 2022); what a style vector means, the motion encoder decides, and that is the last one's.
 FOLDER is
 the encoder that the runs' corpus was heard with (train/speech.py); without it the one that is there stays.
-FIGURES.json is what ``evaluate DATA --report OUT --assets ASSETS --card FIGURES.json`` wrote for this run: pack once
-without, evaluate, pack again with it. It goes into the checkpoint's own card and into MODEL_CARD.md.
+FIGURES.json is what ``evaluate DATA --report OUT --assets ASSETS --card FIGURES.json`` wrote of what is packed: it goes into
+the checkpoint's own card and into MODEL_CARD.md. Without --run the weights and styles stay as they are.
 """
 
 from __future__ import annotations
@@ -52,12 +53,14 @@ def averaged(runs: list[Path]) -> tuple[PTalker, dict]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, nargs="+", required=True)
+    parser.add_argument("--run", type=Path, nargs="+")
     parser.add_argument("--speech-encoder", type=Path)
     parser.add_argument("--figures", type=Path)
     parser.add_argument("--assets", type=Path, default=ASSETS)
     args = parser.parse_args()
-    net, card = averaged(args.run)
+    if not (args.run or args.figures):
+        parser.error("name a --run to pack, or the --figures of what is packed")
+    net, card = averaged(args.run) if args.run else PTalker.load(args.assets / "ptalker.safetensors")
     if args.speech_encoder:
         for name in ENCODER:
             shutil.copyfile(args.speech_encoder / name, args.assets / "speech_encoder" / name)
