@@ -109,7 +109,8 @@ def test_several_meshes(scene: bpy.types.Scene, speech: helpers.Speech) -> None:
     assert len(helpers.run_state().result) == 3
     assert not helpers.has_action(other.data.shape_keys)
     opened = [helpers.values(obj, "jawOpen", range(1, 46)) for obj in (a, b, head)]
-    assert np.allclose(opened[0], opened[1]) and np.allclose(opened[0], opened[2])
+    assert np.allclose(opened[0], opened[1])
+    assert np.allclose(opened[0], opened[2], atol=0.01)  # new keys are made to close this very mouth: the jaw helps a little
 
 
 def test_all_or_nothing(scene: bpy.types.Scene, speech: helpers.Speech) -> None:
