@@ -7,7 +7,7 @@ import bpy
 
 from ..core.errors import PTalkerError
 from ..scene.shape_job import ShapeJob, check
-from .running import EngineOperator, Work, busy_reason
+from .running import EngineOperator, Work, reason_from
 
 
 class PTALKER_OT_create_keys(EngineOperator, bpy.types.Operator):
@@ -19,13 +19,7 @@ class PTALKER_OT_create_keys(EngineOperator, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context: bpy.types.Context) -> PTalkerError | None:
-        if (busy := busy_reason()) is not None:
-            return busy
-        try:
-            check(context)
-        except PTalkerError as error:
-            return error
-        return None
+        return reason_from(check, context)
 
     def make(self, context: bpy.types.Context) -> Work:
         return ShapeJob(context)

@@ -8,7 +8,7 @@ import bpy
 from ..core.errors import PTalkerError
 from ..scene import landmarks, targets
 from ..scene.landmark_job import LandmarkJob, check
-from .running import EngineOperator, Work, busy_reason
+from .running import EngineOperator, Work, reason_from
 
 
 class PTALKER_OT_propose_landmarks(EngineOperator, bpy.types.Operator):
@@ -20,13 +20,7 @@ class PTALKER_OT_propose_landmarks(EngineOperator, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context: bpy.types.Context) -> PTalkerError | None:
-        if (busy := busy_reason()) is not None:
-            return busy
-        try:
-            check(context)
-        except PTalkerError as error:
-            return error
-        return None
+        return reason_from(check, context)
 
     def make(self, context: bpy.types.Context) -> Work:
         return LandmarkJob(context)

@@ -4,6 +4,7 @@ mode and from scripts. The scene changes when everything is there, in one undo s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import bpy
@@ -63,6 +64,17 @@ def busy_reason() -> PTalkerError | None:
         return PTalkerError("busy", "PTalker is at work.", "Wait, or press Cancel.")
     try:
         engine_spec()
+    except PTalkerError as error:
+        return error
+    return None
+
+
+def reason_from(check: Callable[[bpy.types.Context], object], context: bpy.types.Context) -> PTalkerError | None:
+    """Why a button is grey that needs the engine and ``check``, which raises PTalkerError; None where it is not."""
+    if (busy := busy_reason()) is not None:
+        return busy
+    try:
+        check(context)
     except PTalkerError as error:
         return error
     return None

@@ -97,13 +97,13 @@ class MotionBatches:
             fps = float(rng.uniform(*REFERENCE_RATES))
             seconds = min(float(rng.uniform(*REFERENCE_LENGTHS)), REFERENCE_FRAMES / fps)
             pairs = zip(styles, tracked, strict=True)
-            shown = np.stack([self.set.reference(rng, style, seconds, fps, real) for style, real in pairs])
+            shown = np.stack([self.set.reference(rng, style, seconds, fps, on_track) for style, on_track in pairs])
             out |= {f"ref_{side}": torch.from_numpy(shown).float(), f"fps_{side}": torch.tensor(fps)}
         heads = rng.choice(s.motion_heads, 4, replace=s.motion_heads < 4)
         out |= {k: torch.tensor(int(h)) for k, h in zip(("head_a0", "head_a1", "head_b0", "head_b1"), heads, strict=True)}
         unknown = np.full(HABITS, np.nan, np.float32)  # of a real person nobody knows them
-        known = [style.to_array() if style and not real else unknown for style, real in zip(styles, tracked, strict=True)]
-        habits = np.stack(known)
+        pairs = zip(styles, tracked, strict=True)
+        habits = np.stack([style.to_array() if style and not on_track else unknown for style, on_track in pairs])
         return out | {"habits": torch.from_numpy(habits)}
 
     def _style(self, rng: np.random.Generator, i: int, row: int) -> tuple[TeacherStyle | None, str, float]:
