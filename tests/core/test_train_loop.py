@@ -114,7 +114,8 @@ def test_the_gradient_of_two_processes_is_their_mean(tmp_path: Path) -> None:
             return {k: (total[0][k] + total[1][k]) / 2 for k in total[0]}
 
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(TOY), str(tmp_path)]
-    subprocess.run([*command, "steps=1", "clip=0"], cwd=ROOT, env=environment(), check=True, capture_output=True, timeout=120)
+    done = subprocess.run([*command, "steps=1", "clip=0"], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
     fit(Both(), settings(steps=1, clip=0), tmp_path / "one")
     a, b = (state(p)["optimiser"]["state"][0]["exp_avg"] for p in (tmp_path, tmp_path / "one"))
     assert torch.allclose(a, b, atol=1e-6) and a.abs().max() > 0

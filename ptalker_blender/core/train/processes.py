@@ -34,7 +34,9 @@ class Processes:
             own = self.device.type == "cuda" and torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
             if self.device.type == "cuda":
                 torch.cuda.set_device(self.device)
-            dist.init_process_group("nccl" if own else "gloo", timeout=PATIENCE)  # NCCL wants a device for each process
+            self.store, rank, world = next(dist.rendezvous("env://", timeout=PATIENCE))
+            backend = "nccl" if own else "gloo"  # NCCL wants a device for each process
+            dist.init_process_group(backend, store=self.store, rank=rank, world_size=world, timeout=PATIENCE)
             self.started = True
 
     @property
@@ -47,7 +49,14 @@ class Processes:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.started:
+            if kind is None:
+                self.leave()
             dist.destroy_process_group()
+
+    def leave(self) -> None:
+        """Wait until every process is through: one that closes its sockets early can reset what another still reads."""
+        self.store.set(f"left/{self.rank}", "1")
+        self.store.wait([f"left/{rank}" for rank in range(self.world)], PATIENCE)
 
     def alike(self, modules: Iterable[nn.Module]) -> None:
         """Give all processes the first one's parameters and buffers."""
