@@ -64,20 +64,22 @@ class Interrupted(Toy):
         return super().losses(batch)
 
 
-def test_an_interrupted_run_ends_like_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_an_interrupted_run_ends_like_another(tmp_path: Path, optimiser: str) -> None:
+    same = settings(optimiser=optimiser)
     whole, first, second = Toy(), Interrupted(), Toy()
-    best = fit(whole, settings(), tmp_path / "whole")
+    best = fit(whole, same, tmp_path / "whole")
     kept = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
-        fit(first, settings(), tmp_path / "parts")
+        fit(first, same, tmp_path / "parts")
     assert signal.getsignal(signal.SIGTERM) == kept
     assert state(tmp_path / "parts")["done"] == 25
-    assert fit(second, settings(), tmp_path / "parts") == best
+    assert fit(second, same, tmp_path / "parts") == best
     assert torch.equal(weights(whole), weights(second))
     a, b = (state(tmp_path / n)["average"]["net"] for n in ("whole", "parts"))
     assert all(torch.equal(a[k], b[k]) for k in a)
-    assert fit(Toy(), settings(), tmp_path / "parts") == best  # all steps are done: nothing more happens
-    fit(Toy(), settings(steps=10), tmp_path / "parts", resume=False)
+    assert fit(Toy(), same, tmp_path / "parts") == best  # all steps are done: nothing more happens
+    fit(Toy(), settings(steps=10, optimiser=optimiser), tmp_path / "parts", resume=False)
     assert state(tmp_path / "parts")["done"] == 10 and len((tmp_path / "parts" / "log.jsonl").read_text().splitlines()) == 1
 
 
@@ -114,7 +116,9 @@ def test_the_gradient_of_two_processes_is_their_mean(tmp_path: Path) -> None:
             return {k: (total[0][k] + total[1][k]) / 2 for k in total[0]}
 
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(TOY), str(tmp_path)]
-    done = subprocess.run([*command, "steps=1", "clip=0"], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*command, "steps=1", "clip=0"], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     fit(Both(), settings(steps=1, clip=0), tmp_path / "one")
     a, b = (state(p)["optimiser"]["state"][0]["exp_avg"] for p in (tmp_path, tmp_path / "one"))
@@ -161,3 +165,15 @@ def test_another_thread_may_train(tmp_path: Path) -> None:
     thread.start()
     thread.join()
     assert done
+
+
+def test_muon_moves_the_matrices(tmp_path: Path) -> None:
+    a = Toy()
+    fit(a, settings(steps=200, every=50, optimiser="muon"), tmp_path / "a")
+    lines = [json.loads(line) for line in (tmp_path / "a" / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["error"] < 0.5 * lines[0]["error"]
+    saved = state(tmp_path / "a")
+    assert all("momentum_buffer" in s for s in saved["muon"]["state"].values()) and len(saved["muon"]["state"]) == 2
+    assert all("exp_avg" in s for s in saved["optimiser"]["state"].values())  # the biases
+    with pytest.raises(PTalkerError, match=r"loop\.optimiser"):
+        fit(Toy(), settings(optimiser="sgd"), tmp_path / "b")

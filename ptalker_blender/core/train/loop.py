@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import PTalkerError
 from .log import Log
+from .optimisers import half_precision, optimisers
 from .processes import Processes, ignore_signals, stop_signals
 
 
@@ -71,6 +72,7 @@ class LoopSettings:
     device: str = "auto"
     threads: int = 0  # of the CPU; 0: as torch likes
     workers: int = 0  # processes that make batches ahead; 0: made in the loop
+    optimiser: str = "adamw"  # "muon": matrices by Muon, whatever else there is by AdamW
 
 
 def fit(
@@ -118,9 +120,7 @@ class Loop:
             module.to(self.device).train()
         self.average = {k: copy.deepcopy(m).eval().requires_grad_(False) for k, m in task.modules.items()}
         self.parameters = [p for m in task.modules.values() for p in m.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(
-            self.parameters, settings.rate, betas=(0.9, 0.98), weight_decay=settings.decay, fused=self.device.type != "mps"
-        )
+        self.optimisers = optimisers(self.parameters, settings, self.device)
         self.half = half_precision(settings.amp, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half == torch.float16)
         self.done, self.spent, self.stale = 0, 0.0, 0  # steps, seconds, validations since the best
@@ -152,21 +152,25 @@ class Loop:
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """One update -> the unweighted terms, on the device."""
         rate = self.rate()
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = rate
         torch.manual_seed(int(step_rng(self.settings.seed, self.processes.rank, self.done, 1).integers(2**62)))
         batch = {k: v if v.ndim == 0 else v.to(self.device, non_blocking=True) for k, v in batch.items()}
         with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
             terms = self.task.losses(batch)
             total = torch.stack([self.task.weights[k] * v.float() for k, v in terms.items()]).sum()
-        self.optimiser.zero_grad(set_to_none=True)
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(total).backward()
         self.processes.average(self.parameters)
-        self.scaler.unscale_(self.optimiser)
+        for optimiser in self.optimisers.values():
+            self.scaler.unscale_(optimiser)
         if self.settings.clip > 0:
             for module in self.task.modules.values():
                 nn.utils.clip_grad_norm_(module.parameters(), self.settings.clip)
-        self.scaler.step(self.optimiser)
+        for optimiser in self.optimisers.values():
+            self.scaler.step(optimiser)
         self.scaler.update()
         self.done += 1
         self.follow()
@@ -240,7 +244,7 @@ class Loop:
         """last.pt, whole or not at all; from the first process."""
         if not self.processes.first:
             return
-        parts = {"optimiser": self.optimiser, "scaler": self.scaler}
+        parts = self.optimisers | {"scaler": self.scaler}
         state: dict = {k: v.state_dict() for k, v in parts.items()}
         state |= {k: {n: m.state_dict() for n, m in d.items()} for k, d in self.nets().items()}
         state |= {k: getattr(self, k) for k in ("done", "spent", "stale", "best", "latest")}
@@ -257,7 +261,8 @@ class Loop:
                     raise KeyError(kind)
                 for name, module in modules.items():
                     module.load_state_dict(state[kind][name])
-            self.optimiser.load_state_dict(state["optimiser"])
+            for name, optimiser in self.optimisers.items():
+                optimiser.load_state_dict(state[name])
             if self.scaler.is_enabled() and state["scaler"]:
                 self.scaler.load_state_dict(state["scaler"])
             for name in ("done", "spent", "stale", "best", "latest"):
@@ -285,15 +290,3 @@ class Batches(torch.utils.data.Dataset):
 def step_rng(seed: int, rank: int, step: int, use: int) -> np.random.Generator:
     """The random stream of a step of a process; ``use`` 0: its batch, 1: torch's seed (dropout, choices of the losses)."""
     return np.random.default_rng([seed, rank, step, use])
-
-
-def half_precision(amp: str, device: torch.device) -> torch.dtype | None:
-    """The type that autocast uses, None for single precision. Raises PTalkerError bad_setting."""
-    if amp == "auto" and device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    if amp == "fp16" and device.type == "cpu":
-        raise PTalkerError("bad_setting", "On the CPU half precision is bf16, not fp16.", 'Set loop.amp = "auto".')
-    types = {"auto": None, "off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-    if amp not in types:
-        raise PTalkerError("bad_setting", f"loop.amp is '{amp}'.", f"Use one of {', '.join(types)}.")
-    return types[amp]
