@@ -16,6 +16,7 @@ from ptalker_blender.core.errors import Cancelled, PTalkerError
 from ptalker_blender.core.mesh.find import Face, find_face, other_face, patched, thinned
 from ptalker_blender.core.mesh.graph import MeshGraph, build_graph
 from ptalker_blender.core.mesh.lids import closed
+from ptalker_blender.core.mesh.skin import PREFIX, Skin
 from ptalker_blender.core.model.mesh_encoder import GraphBatch, RigConfig, RigNet, batch
 
 ASSET = Path(__file__).resolve().parents[2] / "assets" / "rig.safetensors"
@@ -37,8 +38,8 @@ class Rigger:
     """The trained spatial half, on the CPU, as it runs once a mesh. The faces it found last are remembered: the search for
     a face takes longer than all the rest, and one mesh is rigged, read and animated many times."""
 
-    def __init__(self, net: RigNet, meta: dict[str, str]) -> None:
-        self.net, self.meta = net.eval(), meta
+    def __init__(self, net: RigNet, meta: dict[str, str], skin: Skin | None = None) -> None:
+        self.net, self.meta, self.skin = net.eval(), meta, skin
         self.config = net.cfg
         self._faces: dict[bytes, Face] = {}  # by the mesh, oldest first
 
@@ -52,8 +53,8 @@ class Rigger:
             meta = file.metadata() or {}
             state = {k: file.get_tensor(k) for k in file.keys()}
         net = RigNet(RigConfig.from_dict(json.loads(meta["config"])))
-        net.load_state_dict({k: v.float() for k, v in state.items()})
-        return cls(net, meta)
+        net.load_state_dict({k: v.float() for k, v in state.items() if not k.startswith(PREFIX)})
+        return cls(net, meta, Skin.of(state))
 
     def info(self) -> dict:
         """The configuration and the figures that were measured when the checkpoint was packed."""
@@ -140,11 +141,12 @@ class Rigger:
     @torch.no_grad()
     def basis(self, b: GraphBatch) -> np.ndarray:
         """The network's basis [K, V, 3] in the face frame, a few thousand vertices at a time."""
-        g = self.net.encoder(b)
-        parts = [
-            self.net.head(g[i : i + 4096], b.pos[i : i + 4096], b.normal[i : i + 4096], other=OTHERS)[0].permute(1, 0, 2)
-            for i in range(0, len(g), 4096)
-        ]
+        g, head, parts = self.net.encoder(b), self.net.head, []
+        found = None if self.skin is None else self.skin.find(head, g, b)
+        for i in range(0, len(g), 4096):
+            some = slice(i, i + 4096)
+            fine = None if self.skin is None or found is None else self.skin.read(found, some)
+            parts.append(head(g[some], b.pos[some], b.normal[some], other=OTHERS, fine=fine)[0].permute(1, 0, 2))
         return torch.cat(parts, 1).numpy()
 
 

@@ -266,21 +266,31 @@ class RigHead(nn.Module):
         """The share [V, M + nulls] of its attention that each vertex gives to each point of the template."""
         return self.logits(g, pos, normal).softmax(1)
 
-    def forward(self, g: Tensor, pos: Tensor, normal: Tensor, source: int = 0, other: float = 0.0) -> tuple[Tensor, Tensor]:
-        """``source``: whose idea of the channels (RigConfig.sources); ``other``: the share of the next one's."""
+    def forward(
+        self, g: Tensor, pos: Tensor, normal: Tensor, source: int = 0, other: float = 0.0,
+        fine: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """``source``: whose idea of the channels (RigConfig.sources); ``other``: the share of the next one's; ``fine``: what
+        the template does at each vertex, [V, K, 3], and how much that counts instead of the points', [V] (mesh/skin.py)."""
         k = self.cfg.channels
         logits = self.logits(g, pos, normal)
         chosen = logits.softmax(1)
         carried = (chosen[:, : self.cfg.template] @ self.template).view(-1, k, 3)
-        own = g + self.source.weight[source]
-        turn, rest = self.turn(own), self.rest(own)
+        alive = (1 - chosen[:, self.cfg.template :].sum(1))[:, None, None]
+        turn, rest = self.shaped(g, source, alive)
+        out = carried @ turn + rest
+        if fine is not None:
+            out = torch.lerp(out, alive * fine[0] @ turn, fine[1][:, None, None])
         if other:
-            theirs = g + self.source.weight[(source + 1) % self.cfg.sources]
-            turn, rest = torch.lerp(turn, self.turn(theirs), other), torch.lerp(rest, self.rest(theirs), other)
-        turn = torch.eye(3) + turn.view(-1, 3, 3)
-        alive = 1 - chosen[:, self.cfg.template :].sum(1)
-        rest = 0.1 * rest.view(-1, k, 3) * alive[:, None, None]
-        return carried @ turn.transpose(1, 2) + rest, logits
+            turn, rest = self.shaped(g, (source + 1) % self.cfg.sources, alive)
+            out = torch.lerp(out, carried @ turn + rest, other)
+        return out, logits
+
+    def shaped(self, g: Tensor, source: int, alive: Tensor) -> tuple[Tensor, Tensor]:
+        """The map [V, 3, 3] that a row vector of the template is multiplied by, and the residual [V, K, 3], of a source."""
+        own = g + self.source.weight[source]
+        turn = torch.eye(3) + self.turn(own).view(-1, 3, 3)
+        return turn.transpose(1, 2), 0.1 * self.rest(own).view(-1, self.cfg.channels, 3) * alive
 
 
 class RigNet(nn.Module):
