@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from ptalker_blender.core.errors import PTalkerError
+from ptalker_blender.core.landmarks import Guide
+from ptalker_blender.core.mesh import guided
 from ptalker_blender.core.mesh.rig import Rigger
 
 HEAD = Path(__file__).resolve().parents[2] / "demo" / "head.npz"
@@ -77,3 +79,12 @@ def test_a_unit_without_numbers_left_is_told(rigger: Rigger, mesh: Mesh) -> None
     with pytest.raises(PTalkerError) as e:
         rigger.rig(mesh[0] * 1e-320, mesh[1])
     assert e.value.code == "mesh_degenerate"
+
+
+@pytest.mark.parametrize("share", [0.45, 0.6])
+def test_the_back_of_a_head_is_told_to_be_uncertain(rigger: Rigger, mesh: Mesh, share: float) -> None:
+    vertices, tri = mesh
+    kept = vertices[:, 1] >= np.quantile(vertices[:, 1], 1 - share)
+    number = np.cumsum(kept) - 1
+    found = guided.rig(rigger, vertices[kept], number[tri[kept[tri].all(1)]], Guide())
+    assert found.confidence < guided.UNSURE < guided.rig(rigger, vertices, tri, Guide()).confidence

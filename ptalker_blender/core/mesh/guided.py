@@ -21,6 +21,7 @@ from ..landmarks import Guide
 from ..model.mesh_encoder import batch
 from .find import Face, at, quality, sketch
 from .graph import Frame, MeshGraph, build_graph
+from .lips import SHAPERS, seam
 from .pose import settle, umeyama
 from .warp import flow
 
@@ -39,6 +40,8 @@ SEEN = 4000  # nodes of the sketch on which landmarks are proposed
 MOST = 4.0  # times longer: where the flow has crushed the mesh, a displacement does not grow by more
 TAU = 0.025  # face frame: how sharply the proposed vertex wins
 UNSURE = 0.7  # below this confidence a rig is told to be uncertain
+WIDEST = 0.8  # face frame: lips of 34 heads that meet along at most 0.6; backs of heads taken for faces along 0.6 to 1.1
+MOUTHLESS = 0.5  # the most confidence in a face without lips that part
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,16 @@ def rig(
         basis, face, proposed = warped_shapes(rigger, face, faces, start, end, progress, cancelled)
     else:
         basis = rigger.shapes(face.graph, progress, cancelled)
-    return Rigged(basis, placed_in(frame, proposed, guide.marks), face.confidence, frame)
+    confidence = face.confidence if has_lips(frame, vertices, basis) else min(face.confidence, MOUTHLESS)
+    return Rigged(basis, placed_in(frame, proposed, guide.marks), confidence, frame)
+
+
+def has_lips(frame: Frame, vertices: np.ndarray, basis: np.ndarray) -> bool:
+    """Whether a mesh [V, 3] with a basis [K, V, 3] has lips that part and are no wider than lips are."""
+    jaw = basis[[INDEX["jawOpen"], *(INDEX[n] for n in SHAPERS)]]
+    moving = np.flatnonzero(np.abs(jaw).max((0, 2)) > 0)
+    found = seam(frame.inside(vertices[moving]), frame.displacement(basis[:, moving]))
+    return found is not None and found.width < WIDEST
 
 
 def seen(

@@ -77,8 +77,11 @@ class Skin:
 
     def read(self, found: Found, some: slice) -> tuple[Tensor, Tensor]:
         """What the skin does where ``some`` vertices belong, [n, K, 3], and how much that counts, [n]."""
-        shapes = np.einsum("vn,vnkc->vkc", found.weight[some], self.basis[found.near[some]])
-        return torch.from_numpy(shapes), torch.from_numpy(found.share[some])
+        near, weight = found.near[some], found.weight[some]
+        row = np.repeat(np.arange(len(near)), near.shape[1])
+        mix = csr_matrix((weight.ravel(), (row, near.ravel())), shape=(len(near), len(self.basis)))
+        shapes = mix @ self.basis.reshape(len(self.basis), -1)
+        return torch.from_numpy(shapes.reshape(-1, *self.basis.shape[1:])), torch.from_numpy(found.share[some])
 
 
 def smoothed(place: np.ndarray, b: GraphBatch) -> np.ndarray:
