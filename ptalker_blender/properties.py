@@ -111,6 +111,11 @@ class PTalkerObject(bpy.types.PropertyGroup):
     face_group: StringProperty(
         name="Face Group", description="The vertex group of the face: it is looked for there only",
     )  # fmt: skip
+    meet_lips: BoolProperty(
+        name="Lips Meet", default=True,
+        description="Correct the motion, as little as can be, so that the lips of this very mesh meet at p, b and m and do not"
+        " cross. Without it the keys get what the model says, as for a capture that other heads are to play",
+    )  # fmt: skip
     bake_keys: IntProperty(
         name="Shape Keys", description="How many shape keys the vertex cache is baked to; more are closer to it",
         default=24, min=1, max=200, soft_max=64,

@@ -26,31 +26,46 @@ def fit(job: Fit, load: LoadModel, reporter: Reporter) -> Result:
         raise PTalkerError("weights_invalid", f"'{Path(job.weights).name}' has no weights of the {len(CHANNELS)} channels.")
     if keys["low"].shape != (count,) or keys["high"].shape != (count,) or (keys["low"] > keys["high"]).any():
         raise PTalkerError("keys_invalid", "The shape keys' ranges do not fit them.")
-    arrays = _on_poses(weights, keys, load, reporter) if "poses" in keys else _on_mesh(job.keys, weights, keys, load, reporter)
+    arrays = _on_poses(weights, keys, load, reporter) if "poses" in keys else _on_mesh(job, weights, keys, load, reporter)
     _write(job.out, arrays, None, reporter)
     return Result(job.id, job.out, len(weights))
 
 
 def _on_mesh(
-    path: str, weights: np.ndarray, keys: Mapping[str, np.ndarray], load: LoadModel, reporter: Reporter
+    job: Fit, weights: np.ndarray, keys: Mapping[str, np.ndarray], load: LoadModel, reporter: Reporter
 ) -> dict[str, np.ndarray]:
+    from .mesh.guided import UNSURE
     from .mesh.key_fit import KeyFit
     from .mesh.key_fit import fit as fit_keys
+    from .mesh.lips import movers
 
     vertices, faces = check_head(keys.get("vertices"), keys.get("faces"))
-    guide = read_guide(path)
-    basis = load().rig(vertices, faces, guide=guide, progress=_part(reporter, 0.0, 0.6), cancelled=reporter.cancelled)
+    model, guide = load(), read_guide(job.keys)
+    rigged = model.rigged(vertices, faces, guide, progress=_part(reporter, 0.0, 0.6), cancelled=reporter.cancelled)
+    basis = rigged.basis
+
+    def correct(weights: np.ndarray, response: np.ndarray) -> np.ndarray:
+        """The lips meet as the keys move them, not as the network would."""
+        mouth = movers(basis)
+        made = np.tensordot(response, keys["keys"][:, mouth], 1)
+        done = model.meet(rigged.frame, vertices[mouth], made, weights)
+        return weights if done is None else done
+
     try:
         found = fit_keys(
             weights, basis, keys["keys"], keys["low"], keys["high"],
+            correct=correct if job.meet and rigged.confidence >= UNSURE else None,
             progress=_part(reporter, 0.6, 0.95), cancelled=reporter.cancelled,
         )  # fmt: skip
     except PTalkerError as error:
         if error.code != "keys_no_face":
             raise
         count = len(keys["keys"])  # nothing of the motion can be made: the caller has the basis for new keys
-        found = KeyFit(np.zeros((len(weights), count), np.float32), np.full(count, -1), np.zeros(count, bool), 0.0)
-    return {**vars(found), "explained": np.array(found.explained), "basis": basis.astype(np.float32, copy=False)}
+        found = KeyFit(np.zeros((len(weights), count), np.float32), np.full(count, -1), np.zeros(count, bool), 0.0, weights)
+    met = model.met(rigged, vertices, weights) if job.meet else weights
+    return {
+        **vars(found), "explained": np.array(found.explained), "basis": basis.astype(np.float32, copy=False), "met": met,
+    }  # fmt: skip
 
 
 def _on_poses(weights: np.ndarray, keys: Mapping[str, np.ndarray], load: LoadModel, reporter: Reporter) -> dict[str, np.ndarray]:

@@ -134,15 +134,29 @@ class Landmarks:
 
 
 @dataclass(frozen=True)
+class Meet:
+    """Weights for a head that speaks with its own shape keys. ``weights`` is the ``out`` of Generate, ``mesh`` a mesh file with
+    what the keys do (core/meet_job.py). ``out`` gets weights [T, K] whose lips meet on this very mesh, and ``why`` they are as
+    they were where that could not be done, "" where it was."""
+
+    id: int
+    weights: str
+    mesh: str
+    out: str
+
+
+@dataclass(frozen=True)
 class Fit:
     """Weights onto the keys that a rig has. ``weights`` is the ``out`` of Generate. ``keys`` has vertices, faces and keys
     [J, V, 3] (displacements), or poses [J, K] (each key as a sum of channels); with both, low and high [J]. ``out`` gets
-    weights [T, J], channel [J], used [J], explained, and basis [K, V, 3] where there is a mesh."""
+    weights [T, J], channel [J], used [J], explained, and spoken [T, K], the channels' weights that were fitted. Of a mesh also
+    basis [K, V, 3], and met [T, K], the weights for that; with ``meet`` the lips of each meet on this very mesh."""
 
     id: int
     weights: str
     keys: str
     out: str
+    meet: bool = True
 
 
 @dataclass(frozen=True)
@@ -212,13 +226,13 @@ class CancelledJob:
     id: int
 
 
-Request = Hello | Generate | ReadStyle | FineTune | Explain | Rig | Landmarks | Fit | Cancel | Shutdown
-Job = Generate | ReadStyle | FineTune | Explain | Rig | Landmarks | Fit
+Request = Hello | Generate | ReadStyle | FineTune | Explain | Rig | Landmarks | Meet | Fit | Cancel | Shutdown
+Job = Generate | ReadStyle | FineTune | Explain | Rig | Landmarks | Meet | Fit
 Event = Ready | Progress | Result | Failed | CancelledJob
 
 _REQUESTS: dict[str, type] = {
     "hello": Hello, "generate": Generate, "style": ReadStyle, "finetune": FineTune, "explain": Explain, "rig": Rig,
-    "landmarks": Landmarks, "fit": Fit, "cancel": Cancel, "shutdown": Shutdown,
+    "landmarks": Landmarks, "meet": Meet, "fit": Fit, "cancel": Cancel, "shutdown": Shutdown,
 }  # fmt: skip
 _EVENTS: dict[str, type] = {
     "ready": Ready, "progress": Progress, "result": Result, "error": Failed, "cancelled": CancelledJob,

@@ -17,6 +17,7 @@ from .errors import Cancelled, PTalkerError
 from .gains import EVEN, Gains
 from .landmarks import Guide
 from .mesh import guided
+from .mesh.graph import Frame
 from .mesh.meeting import met
 from .mesh.rig import Rigger
 from .model.ptalker import PTalker as Network
@@ -134,8 +135,15 @@ class PTalker:
 
     def met(self, rigged: guided.Rigged, vertices: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Weights [T, K] -> weights [T, K] whose lips meet on the mesh vertices [V, 3] that was ``rigged``."""
+        done = self.meet(rigged.frame, vertices, rigged.basis, weights)
+        return weights if done is None else done
+
+    def meet(
+        self, frame: Frame, vertices: np.ndarray, basis: np.ndarray, weights: np.ndarray, most: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """As ``met``, with any basis [K, V, 3] and channels that reach only ``most`` [K]; None where no mouth opens."""
         contact = self.network.contact
-        return weights if contact is None else met(rigged, vertices, weights, contact.gap[:, 0].cpu().numpy())
+        return None if contact is None else met(frame, vertices, basis, weights, contact.gap[:, 0].cpu().numpy(), most)
 
     def info(self) -> dict:
         """Versions, device, checkpoint and its figures; plain JSON types."""

@@ -31,6 +31,7 @@ from .protocol import (
     Hello,
     Job,
     Landmarks,
+    Meet,
     Progress,
     ProtocolError,
     ReadStyle,
@@ -231,7 +232,7 @@ def _load(device: str, channel: Channel) -> PTalker:
 
 def _work(job: Job, model: PTalker, inbox: Inbox) -> None:
     """Do one job; exactly one Result, Failed or CancelledJob follows, and the engine is ready for the next."""
-    from . import fit_job, jobs, rig_job, style_jobs
+    from . import fit_job, jobs, meet_job, rig_job, style_jobs
 
     reporter = JobReporter(inbox, job.id)
     answer: Result | Failed | CancelledJob
@@ -249,6 +250,8 @@ def _work(job: Job, model: PTalker, inbox: Inbox) -> None:
                 answer = style_jobs.fine_tune(job, lambda: model, reporter)
             case Explain():
                 answer = style_jobs.explain(job, lambda: model, reporter)
+            case Meet():
+                answer = meet_job.meet(job, lambda: model, reporter)
             case Fit():
                 answer = fit_job.fit(job, lambda: model, reporter)
     except Cancelled:

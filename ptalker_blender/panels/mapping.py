@@ -82,6 +82,8 @@ class PTALKER_PT_rig(bpy.types.Panel):
             draw_text(layout, str(error), "INFO")
         if settings.output in ("AUTO", "NAMES"):
             draw_list(layout, obj)
+        if mode and mode != targets.FOLLOW:
+            layout.prop(settings, "meet_lips")
         if cache.caches(obj):
             row = layout.row(align=True)
             row.operator("ptalker.bake_keys", icon="ACTION")

@@ -55,11 +55,23 @@ def assign(targets: list[Target]) -> None:
 def _is_head(other: Target, target: Target, boxes: dict[str, np.ndarray]) -> bool:
     if other.mode == FOLLOW or (other.mode in (NAMES, SHAPES) and not other.face):
         return False
-    head, mine = boxes[other.object_name], boxes[target.object_name]
-    if target.mode == FOLLOW:
-        return True
+    return target.mode == FOLLOW or _inside(boxes[target.object_name], boxes[other.object_name])
+
+
+def _inside(mine: np.ndarray, head: np.ndarray) -> bool:
+    """Whether a box lies within a head's and is smaller."""
     inside = np.abs(mine.mean(0) - head.mean(0)) <= (0.5 + MARGIN) * np.ptp(head, axis=0)
     return bool(inside.all()) and _diagonal(mine) < SMALLER * _diagonal(head)
+
+
+def within(obj: bpy.types.Object, head: bpy.types.Object) -> bool:
+    """Whether an object lies in the place of a head and is smaller, as teeth and beards are."""
+    return _inside(_box(obj.name), _box(head.name))
+
+
+def size(obj: bpy.types.Object) -> float:
+    """The diagonal of an object's box in the world, at rest."""
+    return _diagonal(_box(obj.name))
 
 
 def _box(name: str) -> np.ndarray:

@@ -18,7 +18,7 @@ from ..core.channels import CHANNELS
 from ..core.errors import PTalkerError
 from ..core.poses import vector
 from ..engine.run import Step
-from . import cache, followers, landmarks, sound, targets
+from . import cache, followers, landmarks, own_lips, sound, targets
 from .actions import write_action
 from .mesh_export import export, export_keys, rest_positions
 from .rig_map import MOUTH, is_mouth_pose
@@ -100,6 +100,7 @@ class Job:
         self.scene_name = context.scene.name
         self.targets: list[Target] = [targets.examine(obj) for obj in chosen_meshes(context, request)]
         followers.assign(self.targets)
+        self.leaders = own_lips.leaders([targets.resolve(target) for target in self.targets], self.targets)
         self.folder = Path(tempfile.mkdtemp(prefix="ptalker-"))
         try:
             self.clip = self._clip(context)
@@ -118,10 +119,16 @@ class Job:
             export(obj.data, path, landmarks.guide(obj))
         if target.mode == SHAPES:
             export_keys(obj, list(target.keys), path, landmarks.guide(obj))
+        elif self._meets(number):
+            own_lips.export_keys(obj, target, self.folder / f"keys{number}.npz")
         elif target.mode == NAMES and target.poses:
             sources = pose_sources(target)
             poses = np.array([vector(source) for source in sources])
             np.savez(path, poses=poses, low=np.zeros(len(sources)), high=np.ones(len(sources)))
+
+    def _meets(self, number: int) -> bool:
+        """Whether a target's own keys, by name, decide how its lips meet."""
+        return self.leaders[number] == number and self.targets[number].mode == NAMES
 
     def _followers(self, head: Target) -> list[bpy.types.Object]:
         """The objects that move with a head, in the order in which the engine gets them."""
@@ -158,12 +165,18 @@ class Job:
 
         def rig(index: int, number: int) -> protocol.Job:
             file = "parts" if self._followers(self.targets[index]) else "mesh"
-            meet = str(folder / "weights.npz") if own_lips(self.targets[index]) else None
+            made = self.leaders[index] == index and self.targets[index].mode in (NEW, CACHE)
+            meet = str(folder / "weights.npz") if made else None
             return protocol.Rig(number, str(folder / f"{file}{index}.npz"), str(folder / f"basis{index}.npz"), weights=meet)
 
         def fit(index: int, number: int) -> protocol.Job:
             keys, out = str(folder / f"mesh{index}.npz"), str(folder / f"fit{index}.npz")
-            return protocol.Fit(number, weights=str(folder / "weights.npz"), keys=keys, out=out)
+            lips = self.leaders[index] is not None
+            return protocol.Fit(number, weights=str(folder / "weights.npz"), keys=keys, out=out, meet=lips)
+
+        def meet(index: int, number: int) -> protocol.Job:
+            mesh, out = str(folder / f"keys{index}.npz"), str(folder / f"met{index}.npz")
+            return protocol.Meet(number, weights=str(folder / "weights.npz"), mesh=mesh, out=out)
 
         steps = [Step(speech, "listening")]
         for index, target in enumerate(self.targets):
@@ -171,6 +184,8 @@ class Job:
                 steps.append(Step(partial(rig, index), f"making shapes for {target.object_name}", RIG_WEIGHT))
             if target.mode == SHAPES or target.poses:
                 steps.append(Step(partial(fit, index), f"fitting {target.object_name}", RIG_WEIGHT))
+            if self._meets(index):
+                steps.append(Step(partial(meet, index), f"closing the lips of {target.object_name}", RIG_WEIGHT))
         return steps
 
     def apply(self, results: list[protocol.Result]) -> Report:
@@ -222,6 +237,7 @@ class Job:
     ) -> tuple[Curves, str]:
         """What is animated on one object, and what else is to be said about it. Makes shape keys where they are wanted."""
         report.warnings += target.warnings
+        columns = self._with_lips(index, obj, columns, report)
         if target.mode == NAMES:
             if target.poses:
                 fitted = self._archive(f"fit{index}.npz")["weights"]
@@ -234,13 +250,23 @@ class Job:
         leader = next((t for t in self.targets if t.object_name == target.head), self.targets[index])
         archive = self._archive(f"basis{self.targets.index(leader)}.npz")
         basis, parts = archive["basis"], self._followers(leader)
-        if "weights" in archive:  # the lips meet on this very mesh
-            columns = dict(zip(CHANNELS, archive["weights"][: len(next(iter(columns.values())))].T, strict=True))
         if parts:
             basis = followers.basis_of(basis, targets.resolve(leader), parts, obj)
         if CACHE in (target.mode, leader.mode):
             return self._cached(obj, basis, columns, report, undo)
         return self._new_keys(obj, target, basis, [str(n) for n in archive["names"]], columns, undo)
+
+    def _with_lips(
+        self, index: int, obj: bpy.types.Object, columns: dict[str, np.ndarray], report: Report
+    ) -> dict[str, np.ndarray]:
+        """The weights with which the lips of the head that an object belongs to meet; as they are where nothing tells."""
+        leader = self.leaders[index]
+        if leader is None:
+            return columns
+        weights, why = own_lips.answer(self.folder, leader, self.targets[leader], POOR)
+        if why and leader == index:
+            report.warnings.append(f"'{obj.name}': its lips were not made to meet on this very mesh. {why}")
+        return dict(zip(CHANNELS, weights[: len(next(iter(columns.values())))].T, strict=True))
 
     def _fitted(
         self,
@@ -335,11 +361,6 @@ class Job:
             what = f"{curves.count} channels, " if curves.count else ""
             line = f"'{obj.name}': {what}frames {first} to {first + frames - 1}" + (f", Action {names}" if names else "")
             report.lines.append(line + note)
-
-
-def own_lips(target: Target) -> bool:
-    """Whether all shapes of a head's mouth are the engine's."""
-    return target.mode == CACHE or (target.mode == NEW and not MOUTH.intersection(target.keys))
 
 
 def is_mouth(source: str) -> bool:

@@ -99,8 +99,10 @@ def examine(obj: bpy.types.Object, quick: bool = False) -> Target:
                 "Choose keys in the list, or take Own Keys by Shape.",
             )  # fmt: skip
         else:
+            known = {line.key for line in target.lines if line.kind == KEY}
             target.lines = []
-            target.mode = SHAPES if _free_keys(obj, FEW, quick) else NEW
+            # Keys that are all known, and none of them a mouth's, are eyes', brows' or made earlier for what follows a head.
+            target.mode = SHAPES if set(_free_keys(obj, FEW, quick)) - known else NEW
     if target.mode == SHAPES:
         target.keys = {name: name for name in _free_keys(obj, 1, quick)}
         _check_shapes(obj, mesh, target)

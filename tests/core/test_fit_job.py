@@ -11,6 +11,7 @@ from ptalker_blender.core.channels import CHANNELS, INDEX
 from ptalker_blender.core.errors import PTalkerError
 from ptalker_blender.core.fit_job import fit
 from ptalker_blender.core.jobs import Quiet
+from ptalker_blender.core.mesh.lips import seam
 from ptalker_blender.core.protocol import Fit, decode_request, encode
 from ptalker_blender.core.runtime import PTalker
 
@@ -34,9 +35,9 @@ def weights(tmp_path: Path) -> np.ndarray:
     return out
 
 
-def run(model: PTalker, folder: Path, **keys: np.ndarray) -> dict[str, np.ndarray]:
+def run(model: PTalker, folder: Path, meet: bool = True, /, **keys: np.ndarray) -> dict[str, np.ndarray]:
     np.savez(folder / "keys.npz", **keys)
-    job = Fit(1, str(folder / "weights.npz"), str(folder / "keys.npz"), str(folder / "out.npz"))
+    job = Fit(1, str(folder / "weights.npz"), str(folder / "keys.npz"), str(folder / "out.npz"), meet)
     result = fit(job, lambda: model, Quiet())
     with np.load(result.out) as archive:
         out = {name: archive[name] for name in archive.files}
@@ -62,9 +63,28 @@ def test_onto_a_mesh(model: PTalker, tmp_path: Path, weights: np.ndarray) -> Non
     with np.load(ROOT / "demo" / "head.npz") as data:
         names = data["names"].tolist()
         mesh = {"vertices": data["vertices"], "faces": data["faces"], "keys": data["basis"].astype(np.float32)}
-    out = run(model, tmp_path, **mesh, low=np.zeros(K), high=np.ones(K))
+    out = run(model, tmp_path, False, **mesh, low=np.zeros(K), high=np.ones(K))
     np.testing.assert_allclose(out["weights"][:, names.index("jawOpen")], weights[:, INDEX["jawOpen"]], atol=0.02)
+    np.testing.assert_array_equal(out["spoken"], weights)
+    np.testing.assert_array_equal(out["met"], weights)
     assert out["basis"].shape == (K, len(mesh["vertices"]), 3) and out["explained"] > 0.95
+
+
+def test_lips_meet_as_the_keys_move_them(model: PTalker, tmp_path: Path, weights: np.ndarray) -> None:
+    """Rounding lips of the demo's head cross; the fit is made of weights with which they do not."""
+    with np.load(ROOT / "demo" / "head.npz") as data:
+        mesh = {"vertices": data["vertices"], "faces": data["faces"], "keys": data["basis"].astype(np.float32)}
+    pos, keys = (x[..., [0, 2, 1]] * np.array([10, 10, -10]) for x in (mesh["vertices"], mesh["keys"]))
+    with np.load(ROOT / "demo" / "head.npz") as data:
+        order = [data["names"].tolist().index(name) for name in CHANNELS]
+    found = seam(pos, keys[order])
+    assert found is not None
+    far = {}
+    for meet in (False, True):
+        out = run(model, tmp_path, meet, **mesh, low=np.zeros(K), high=np.ones(K))
+        far[meet] = found.crossing(keys[order], out["weights"][:, order]).max() / found.width
+        np.testing.assert_allclose(out["weights"][:, order][:, INDEX["jawOpen"]], out["spoken"][:, INDEX["jawOpen"]], atol=0.02)
+    assert far[False] > 0.02 > 0.008 > far[True] and out["explained"] > 0.95
 
 
 def test_what_cannot_be_fitted(model: PTalker, tmp_path: Path, weights: np.ndarray) -> None:

@@ -18,6 +18,8 @@ REQUESTS = [
     protocol.FineTune(8, ("/a.npz", "/b.npz"), "/s.safetensors", minutes=1.5, seed=3),
     protocol.Explain(8, "/p.png", ("clear",)),
     protocol.Rig(9, "/mesh.npz", "/basis.npz"),
+    protocol.Meet(9, "/r.npz", "/mesh.npz", "/met.npz"),
+    protocol.Fit(9, "/r.npz", "/keys.npz", "/fit.npz", False),
     protocol.Cancel(10, 8),
     protocol.Shutdown(11),
 ]

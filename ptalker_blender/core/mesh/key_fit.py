@@ -19,18 +19,21 @@ from .key_match import combinations, grams, of_the_face, recognise
 RIDGE = 1e-3  # of a usual key's energy: which of several equal ways is taken, the one with less motion
 COMBINED_RIDGE = 0.3  # the same for a key that is the sum of others
 SMOOTH = 2e-3  # of a usual key's energy, on the difference of two frames
+ALONE = 0.5  # weight at which a channel is tried alone: keys that do more than a channel come to their end before its 1
 SWEEPS, SETTLED = 200, 1e-4  # rounds over all keys; the largest change of a weight that ends them
 
 
 @dataclass(frozen=True)
 class KeyFit:
     """``weights`` [T, J]; ``channel`` [J] as which each key was recognised (-1: as none), ``used`` [J] whether it was
-    used at all; ``explained`` 0..1, the share of the wanted motion (of its energy) that the keys make."""
+    used at all; ``explained`` 0..1, the share of the wanted motion (of its energy) that the keys make; ``spoken`` [T, K] the
+    channels' weights that this is the fit of."""
 
     weights: np.ndarray
     channel: np.ndarray
     used: np.ndarray
     explained: float
+    spoken: np.ndarray
 
 
 def fit(
@@ -41,12 +44,14 @@ def fit(
     high: np.ndarray | float = 1.0,
     *,
     known_as: np.ndarray | None = None,
+    correct: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     progress: Callable[[str, float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> KeyFit:
     """weights [T, K] of the channels, basis [K, V, 3] and keys [J, V, 3] (displacements in one unit), bounds [J] -> KeyFit.
 
-    ``known_as`` [J] says which channel each key is (-1: none) where that is known already.
+    ``known_as`` [J] says which channel each key is (-1: none) where that is known already. ``correct(weights, response)`` may
+    change the weights once it is known what each channel alone makes the keys do, response [K, J].
     Raises PTalkerError keys_invalid, keys_no_face (no key moves the face), Cancelled.
     """
     if basis.ndim != 3 or keys.ndim != 3 or basis.shape[1:] != keys.shape[1:] or not len(keys):
@@ -60,9 +65,7 @@ def fit(
     if not used.any():
         raise PTalkerError("keys_no_face", "No shape key of the mesh moves its face.", "Let PTalker make new shape keys.")
     channel = recognise(g) if known_as is None else known_as
-    prior = np.zeros((len(weights), len(keys)))
     known = np.flatnonzero(channel >= 0)
-    prior[:, known] = weights[:, channel[known]]
     # The target's inner products: a recognised channel's motion is its key's, the others' is the basis's.
     to_keys, own = g.bd.copy(), g.bb.copy()
     to_keys[channel[known]] = g.dd[known]
@@ -79,11 +82,19 @@ def fit(
         if cancelled is not None and cancelled():
             raise Cancelled
 
-    x = solve(g.dd, weights @ to_keys, prior, ridge, *limits, smooth=SMOOTH * usual, check=check)
+    def prior(weights: np.ndarray) -> np.ndarray:
+        out = np.zeros((len(weights), len(keys)))
+        out[:, known] = weights[:, channel[known]]
+        return out
+
+    if correct is not None:
+        alone = ALONE * np.eye(weights.shape[1])
+        weights = correct(weights, solve(g.dd, alone @ to_keys, prior(alone), ridge, *limits) / ALONE)
+    x = solve(g.dd, weights @ to_keys, prior(weights), ridge, *limits, smooth=SMOOTH * usual, check=check)
     wanted = np.einsum("tk,kl,tl->", weights, own, weights)
     missed = wanted - 2 * np.einsum("tj,tj->", x, weights @ to_keys) + np.einsum("tj,ji,ti->", x, g.dd, x)
     explained = float(np.clip(1 - missed / wanted, 0, 1)) if wanted > 0 else 1.0
-    return KeyFit(x.astype(np.float32), channel, used, explained)
+    return KeyFit(x.astype(np.float32), channel, used, explained, weights)
 
 
 def solve(

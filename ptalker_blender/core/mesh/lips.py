@@ -49,6 +49,11 @@ class Seam:
         return np.maximum(np.minimum(self.rest[:, 1], 0) - open_[..., 1], 0) * beside
 
 
+def movers(basis: np.ndarray) -> np.ndarray:
+    """Of a basis [K, V, 3] the vertices [M] that the jaw or a lip shape moves: meshes can be large, mouths are not."""
+    return np.flatnonzero(np.abs(basis[[INDEX["jawOpen"], *(INDEX[n] for n in SHAPERS)]]).max((0, 2), initial=0.0) > 0)
+
+
 def seam(pos: np.ndarray, basis: np.ndarray) -> Seam | None:
     """pos [V, 3] and basis [K, V, 3] in the face frame -> the pairs; None where the mesh has no mouth that opens."""
     jaw = basis[INDEX["jawOpen"]]

@@ -41,7 +41,7 @@ class Rigger:
     def __init__(self, net: RigNet, meta: dict[str, str], skin: Skin | None = None) -> None:
         self.net, self.meta, self.skin = net.eval(), meta, skin
         self.config = net.cfg
-        self._faces: dict[bytes, Face] = {}  # by the mesh, oldest first
+        self._faces: dict[bytes, Face | PTalkerError] = {}  # by the mesh, oldest first; what has none is remembered, too
 
     @classmethod
     def load(cls, path: Path | str | None = None) -> "Rigger":
@@ -75,8 +75,21 @@ class Rigger:
                 raise Cancelled
 
         mesh = key(vertices, faces)
-        if mesh in self._faces:
-            return self._faces[mesh]
+        if mesh not in self._faces:
+            try:
+                found = self._search(vertices, faces, check)
+            except PTalkerError as error:
+                found = PTalkerError(error.code, error.sentence, error.fix)  # without its traceback, which holds the mesh
+            while len(self._faces) >= REMEMBERED:
+                del self._faces[next(iter(self._faces))]
+            self._faces[mesh] = found
+        face = self._faces[mesh]
+        if isinstance(face, PTalkerError):
+            raise PTalkerError(face.code, face.sentence, face.fix)
+        return face
+
+    def _search(self, vertices: np.ndarray, faces: np.ndarray, check: Callable[[], None]) -> Face:
+        """As ``find``, of a mesh that is not remembered."""
         graph = build_graph(vertices, faces)
         used = int((graph.area > 0).sum())
         if used < SMALLEST:
@@ -88,9 +101,6 @@ class Rigger:
         other = other_face(self.net, face.graph, check)
         if other is not None and other.quality > CERTAIN and other.confidence > UNSURE:
             raise PTalkerError("two_faces", "The mesh has more than one face.", "Split it, or choose a face group.")
-        while len(self._faces) >= REMEMBERED:
-            del self._faces[next(iter(self._faces))]
-        self._faces[mesh] = face
         return face
 
     @torch.no_grad()
