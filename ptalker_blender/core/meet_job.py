@@ -70,8 +70,8 @@ def meet(job: Meet, load: LoadModel, reporter: Reporter) -> Result:
         if face.confidence < guided.UNSURE:
             raise UNSURE
         reporter.progress("closing the lips", 0.7)
-        basis, most = own.basis()
-        done = model.meet(face.graph.frame, vertices[own.vertices], basis, weights, most)
+        (basis, most), mine, frame = own.basis(), vertices[own.vertices], face.graph.frame
+        done = model.meet(frame, mine, basis, weights, most) if guided.has_lips(frame, mine, basis) else None
         if done is None:
             raise NO_MOUTH
         weights = done

@@ -21,7 +21,7 @@ from ..landmarks import Guide
 from ..model.mesh_encoder import batch
 from .find import Face, at, quality, sketch
 from .graph import Frame, MeshGraph, build_graph
-from .lips import SHAPERS, seam
+from .lips import movers, seam
 from .pose import settle, umeyama
 from .warp import flow
 
@@ -98,8 +98,7 @@ def rig(
 
 def has_lips(frame: Frame, vertices: np.ndarray, basis: np.ndarray) -> bool:
     """Whether a mesh [V, 3] with a basis [K, V, 3] has lips that part and are no wider than lips are."""
-    jaw = basis[[INDEX["jawOpen"], *(INDEX[n] for n in SHAPERS)]]
-    moving = np.flatnonzero(np.abs(jaw).max((0, 2)) > 0)
+    moving = movers(basis)
     found = seam(frame.inside(vertices[moving]), frame.displacement(basis[:, moving]))
     return found is not None and found.width < WIDEST
 
