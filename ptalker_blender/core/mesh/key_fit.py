@@ -67,10 +67,12 @@ def fit(
     channel = recognise(g) if known_as is None else known_as
     known = np.flatnonzero(channel >= 0)
     # The target's inner products: a recognised channel's motion is its key's, the others' is the basis's.
-    to_keys, own = g.bd.copy(), g.bb.copy()
+    # How far to go with the basis is told by the recognised keys: they go along its way so many times as far.
+    far = float(np.median(g.bd[channel[known], known] / np.diag(g.bb)[channel[known]])) if len(known) else 1.0
+    to_keys, own = far * g.bd, far**2 * g.bb
     to_keys[channel[known]] = g.dd[known]
-    own[channel[known], :] = g.bd[:, known].T
-    own[:, channel[known]] = g.bd[:, known]
+    own[channel[known], :] = far * g.bd[:, known].T
+    own[:, channel[known]] = far * g.bd[:, known]
     own[np.ix_(channel[known], channel[known])] = g.dd[np.ix_(known, known)]
     usual = float(np.diag(g.dd)[used].mean())
     ridge = usual * (RIDGE + COMBINED_RIDGE * combinations(g) * (channel < 0))
