@@ -1,7 +1,8 @@
 """Low-rank adapters of the motion decoder (LoRA, Hu et al. 2021): what fine-tuning learns beside the style vector.
 
-Every linear layer's weight W [out, in] becomes W + b a with a [r, in], b [out, r]. Named "LAYER.a", "LAYER.b" in a style;
-in a blend "I:LAYER.a", where I numbers the styles: their changes of a layer add up.
+Every linear layer's weight W [out, in] becomes W + b a with a [r, in], b [out, r], and where there is a c [out], its bias
+grows by that. Named "LAYER.a", "LAYER.b", "LAYER.c" in a style; in a blend "I:LAYER.a", where I numbers the styles: their
+changes of a layer add up.
 """
 
 from __future__ import annotations
@@ -72,6 +73,29 @@ def merged(decoder: Decoder, adapter: Mapping[str, Tensor], name: str = "") -> D
             raise wrong
         if (len(b), a.shape[1]) != tuple(layer.weight.shape):
             raise wrong
+        more = adapter.get(key[:-2] + ".c")
+        if more is not None and more.shape != (len(b),):
+            raise wrong
         with torch.no_grad():
             layer.weight += (b @ a).to(layer.weight)
+            if more is not None:
+                layer.bias += more.to(layer.bias)
     return copy
+
+
+def together(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Two adapters as one: their changes of a layer add up."""
+    out = dict(first)
+    for key, value in second.items():
+        if key not in out:
+            out[key] = value
+        elif key.endswith(".c"):
+            out[key] = out[key] + value
+        else:
+            out[key] = torch.cat([out[key], value], 1 if key.endswith(".b") else 0)
+    return out
+
+
+def scaled(adapter: Mapping[str, Tensor], amount: float) -> dict[str, Tensor]:
+    """An adapter that changes ``amount`` times as much."""
+    return {k: v if k.endswith(".a") else v * amount for k, v in adapter.items()}

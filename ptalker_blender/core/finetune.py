@@ -2,9 +2,10 @@
 
 The end of each clip is held out: it chooses the best step, ends the training and gives the figures before and after. On
 speech of many others, which ships with the extension, lips must move as they did before: when they open is what is said, and
-only how far is style. A step after which they do not is never kept, and the loss there is 1 - r of the lip gap and, weakly,
-the vertex error, both against the original model in the style that was read from the clip. What is personal
-(core/personal.py) belongs to the style as it was read, which is to be beaten; the adapter learns it anew, and better.
+only how far is style. No step is kept after which the lip gap there has less than ALIKE of r with the original model's in the
+style that was read from the clip. What is personal (core/personal.py) belongs to the style as it was read, which is to be
+beaten; the adapter learns it anew, and better: it begins with the last layer, solved at once (core/solved.py), where that is
+better. On others' speech the steps after that keep to what this gave, or they would learn the clip's words by heart.
 """
 
 from __future__ import annotations
@@ -18,25 +19,26 @@ import torch
 from torch import Tensor
 
 from . import losses
-from .adapters import adapted, adapter_of, merged
+from .adapters import adapted, adapter_of, merged, together
+from .clip_lessons import prepare
 from .clips import Clip
 from .compare import personal_of_lessons
 from .errors import Cancelled, PTalkerError
-from .lessons import STEP, Lesson, Shown, lesson_of, other_content
+from .lessons import STEP, Lesson, other_content
 from .model.contact import Contact
 from .model.decoder import Decoder
 from .personal import APART, TOGETHER, Personal
-from .reference import style_of_motion
 from .runtime import PTalker
+from .solved import head_changes
 from .styles import Style
 
 RANK = 4
 PIECE, ROWS = 4.0, 6  # s, pieces a step
-RATE_ADAPTER, RATE_STYLE = 2e-3, 5e-3  # Adam's
+RATE_ADAPTER, RATE_STYLE = 1e-3, 2e-3  # Adam's
 DECAY = 1e-2
-MOST_STEPS, EVERY, PATIENCE = 400, 10, 8  # steps; between two tests; tests without a better one
+MOST_STEPS, EVERY, PATIENCE = 200, 10, 8  # steps; between two tests; tests without a better one
 FPS = 25.0  # at which it is learned
-KEEP_TIMING, KEEP_PLACE = 1.0, 0.1  # weights of what must stay on others' speech
+KEEP_TIMING, KEEP_PLACE = 1.0, 1.0  # weights of what must stay on others' speech
 JUDGED, ALIKE = 8, 0.98  # pieces of others' speech at each test; least r of their lip gap with the original's
 WEIGHTS = {"vertex": 1.0, "velocity": 0.5, "channel": 0.5, "gap": 0.3, "correlation": 0.3}
 
@@ -96,31 +98,6 @@ def fine_tune(
     )
 
 
-def prepare(
-    model: PTalker, clips: Sequence[Clip], tell: Callable[[str, float], None], cancelled: Callable[[], bool] | None
-) -> tuple[list[Lesson], Tensor]:
-    """-> lessons, and the style [s] that is read from what is learned of them."""
-    if not clips:
-        raise PTalkerError("option_invalid", "There is no clip to learn from.")
-    lessons, vectors, shown = [], [], None
-    for i, clip in enumerate(clips):
-        tell("reading the clip", i / len(clips))
-        if shown is None or not _same_mesh(clip, clips[i - 1]):
-            shown = Shown.of(model, clip, cancelled)
-        lesson = lesson_of(model, clip, shown, cancelled)
-        part = style_of_motion(model, clip.part(lesson.learned), shown.reader, cancelled)
-        lessons.append(lesson)
-        vectors.append(part.vector * lesson.learned)
-    return lessons, torch.stack(vectors).sum(0) / sum(x.learned for x in lessons)
-
-
-def _same_mesh(a: Clip, b: Clip) -> bool:
-    """Of different rests, or of none, a mesh is made ready again: nobody can know that it is the same."""
-    if a.rest is None or b.rest is None or a.rest.shape != b.rest.shape or a.faces.shape != b.faces.shape:
-        return False
-    return bool((a.rest == b.rest).all() and (a.faces == b.faces).all())
-
-
 @dataclass
 class State:
     """Where the training stands: ``error`` of the best step in mm."""
@@ -146,10 +123,6 @@ class Tutor:
         self.model, self.lessons, self.contact = model, lessons, model.network.contact
         self.personal = personal
         self.original, self.start = model.network.decoder, start.to(model.device)
-        devices = [model.device] if model.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(seed)
-            self.decoder = adapted(self.original, RANK)
         self.style = torch.nn.Parameter(self.start.clone())
         self.rng = torch.Generator().manual_seed(seed)
         self.content_times = (torch.arange(round(PIECE / STEP), device=model.device) + 0.25) * STEP
@@ -159,12 +132,31 @@ class Tutor:
             self.kept = self.original(other, self.content_times, self._rows(self.start, len(other)), self.times).clone()
             pick = torch.linspace(0, len(other) - 1, min(JUDGED, len(other))).long()
             self.judged, self.timing = other[pick], self._gap(self.kept[pick])
-        self.best_style, self.best_adapter = self.start.cpu().clone(), {}
         self.before, r = self.test(self.original, self.start, personal)
+        self.solved, self.begun = self.solve()
+        self.best_style, self.best_adapter = self.start.cpu().clone(), self.solved
+        devices = [model.device] if model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(seed)
+            self.decoder = adapted(begun := merged(self.original, self.solved), RANK)
+        if self.solved:
+            with torch.no_grad():
+                self.kept = begun(other, self.content_times, self._rows(self.start, len(other)), self.times)
         self.warnings: list[str] = []
         if r < TOGETHER:
             self.warnings.append(APART)
         self.first_loss: float | None = None
+
+    def solve(self) -> tuple[dict[str, Tensor], float]:
+        """The change of the last layer alone that is best on what is held out, and its error there; none, and the error
+        before, where it is not better or others' lips would move at other times."""
+        best, error = {}, self.before
+        for change in head_changes(self.original, self.lessons, self.start, self.model.network.finish):
+            decoder = merged(self.original, change)
+            found, _ = self.test(decoder, self.start)
+            if found < error and self.alike(decoder, self.start) >= ALIKE:
+                best, error = {k: v.cpu() for k, v in change.items()}, found
+        return best, error
 
     def run(self, seconds: float, learned: Learned | None, cancelled: Callable[[], bool] | None) -> State:
         """Until nothing gets better, the time is over, or somebody has cancelled."""
@@ -173,7 +165,7 @@ class Tutor:
         groups = [{"params": adapter, "lr": RATE_ADAPTER, "weight_decay": DECAY}, {"params": [self.style], "lr": RATE_STYLE}]
         optimiser = torch.optim.AdamW(groups, weight_decay=0.0)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: min(1.0, (i + 1) / 20) * _cosine(i / MOST_STEPS))
-        state, began = State(self.before), time.monotonic()
+        state, began = State(self.begun, better=bool(self.solved)), time.monotonic()
         while state.step < MOST_STEPS and state.since < PATIENCE:
             if cancelled is not None and cancelled():
                 state.cancelled = True
@@ -239,15 +231,16 @@ class Tutor:
         state.since += 1
         if error < state.lowest:
             state.lowest, state.since = error, 0
-        if error < state.error and self.alike() >= ALIKE:
+        if error < state.error and self.alike(self.decoder, self.style.detach()) >= ALIKE:
             state.error, state.better = error, True
-            self.best_style, self.best_adapter = self.style.detach().cpu().clone(), adapter_of(self.decoder)
+            self.best_style = self.style.detach().cpu().clone()
+            self.best_adapter = together(self.solved, {k: v.cpu() for k, v in adapter_of(self.decoder).items()})
         return error / max(self.before, 1e-9)
 
     @torch.no_grad()
-    def alike(self) -> float:
+    def alike(self, decoder: Decoder, style: Tensor) -> float:
         """r of the lip gap on others' speech with the original decoder's, mean of the pieces."""
-        z = self.decoder(self.judged, self.content_times, self._rows(self.style, len(self.judged)), self.times)
+        z = decoder(self.judged, self.content_times, self._rows(style, len(self.judged)), self.times)
         return float((self._gap(z) * self.timing).sum(-1).mean())
 
     def _gap(self, z: Tensor) -> Tensor:

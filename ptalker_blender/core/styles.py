@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .adapters import scaled
 from .channels import CHANNELS
 from .errors import PTalkerError
 from .npz import check_writable, replacing
@@ -35,7 +36,7 @@ AGAIN = "Make it again from its reference."
 
 @dataclass(frozen=True)
 class Style:
-    """A way of speaking. ``adapter``: low-rank changes of the decoder, "LAYER.a" [r, in] and "LAYER.b" [out, r]."""
+    """A way of speaking. ``adapter``: low-rank changes of the decoder (core/adapters.py)."""
 
     vector: Tensor  # [s]
     name: str = ""
@@ -166,7 +167,7 @@ def choose(
         vector = vector + amount * (found.vector.to(neutral) - neutral)
         names.append(found.name)
         if (acts := min(max(amount, 0.0), 1.0)) > 0:
-            adapter |= {f"{i}:{k}": v * acts if k.endswith(".b") else v for k, v in found.adapter.items()}
+            adapter |= {f"{i}:{k}": v for k, v in scaled(found.adapter, acts).items()}
             habits += [(found.habits, acts)] if found.habits else []
             if found.personal:
                 personal = found.personal.scaled(acts) + personal if personal else found.personal.scaled(acts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +12,18 @@ import torch
 from style_clips import STYLE, clip, head, model, moving, sound, weights, write
 
 from ptalker_blender.core import finetune
+from ptalker_blender.core.adapters import merged
 from ptalker_blender.core.channels import LOWER_FACE
+from ptalker_blender.core.clip_lessons import prepare
 from ptalker_blender.core.clips import Clip, clip_of
 from ptalker_blender.core.commands.finetune import Interruptible
 from ptalker_blender.core.errors import Cancelled, PTalkerError
 from ptalker_blender.core.finetune import fine_tune
 from ptalker_blender.core.jobs import Quiet
-from ptalker_blender.core.lessons import Shown, content_of, other_content
+from ptalker_blender.core.lessons import STEP, Shown, content_of, other_content
 from ptalker_blender.core.protocol import FineTune
 from ptalker_blender.core.reference import read_style
+from ptalker_blender.core.solved import head_changes
 from ptalker_blender.core.style_jobs import fine_tune as job
 from ptalker_blender.core.styles import load_style
 
@@ -53,6 +58,25 @@ def test_it_learns_and_the_model_stays(spoken: Clip, brief: None) -> None:
     assert wrong[1] < wrong[0]
     lengths = {len(v) for v in tuned.curves.values()}
     assert len(tuned.curves) == 3 and len(lengths) == 1
+
+
+def test_the_last_layer_is_solved_at_once(spoken: Clip) -> None:
+    """Of a decoder whose last layer was changed, the change is found again; the more it is held, the less of it."""
+    decoder, start = model().network.decoder, model().network.styles["neutral"]
+    lessons, _ = prepare(model(), [spoken], lambda stage, part: None, None)
+    changed = deepcopy(decoder)
+    with torch.no_grad():
+        changed.head.weight.mul_(1.2)
+        changed.head.bias.add_(0.05)
+        lesson = lessons[0]
+        times = torch.arange(len(lesson.target)) / lesson.fps
+        heard = (torch.arange(len(lesson.content)) + 0.25) * STEP
+        asked = lesson.content[None].clone(), heard, start[None], times
+        truth = changed(*asked)[0]
+        found = head_changes(decoder, [replace(lesson, target=truth)], start, lambda z: z)
+        off = [float((merged(decoder, change)(*asked)[0] - truth).square().mean().sqrt()) for change in found]
+        before = float((decoder(*asked)[0] - truth).square().mean().sqrt())
+    assert off == sorted(off) and off[0] < 0.1 * before and off[-1] < before
 
 
 def test_a_cancel_keeps_the_best_so_far(spoken: Clip, brief: None, tmp_path: Path) -> None:

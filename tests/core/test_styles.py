@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from style_clips import model
 
-from ptalker_blender.core.adapters import adapted, adapter_of, linear_layers, merged
+from ptalker_blender.core.adapters import adapted, adapter_of, linear_layers, merged, scaled, together
 from ptalker_blender.core.channels import INDEX
 from ptalker_blender.core.errors import PTalkerError
 from ptalker_blender.core.personal import Personal
@@ -131,6 +131,24 @@ def test_an_adapter_in_the_weights_does_what_it_did_beside_them() -> None:
         double = {k: 2 * v if k.endswith(".b") else v for k, v in learned.items()}
         torch.testing.assert_close(merged(decoder, twice)(*inputs), merged(decoder, double)(*inputs), atol=1e-5, rtol=1e-4)
     assert merged(decoder, {}) is decoder
+
+
+def test_two_adapters_act_as_one_and_shifts_with_them() -> None:
+    decoder, width = model().network.decoder, model().network.config.width
+    torch.manual_seed(1)
+    inputs = (torch.randn(1, 25, width), torch.arange(25) / 25, torch.randn(1, 32), torch.arange(20) / 25)
+    one = {"head.a": torch.randn(3, width) * 0.1, "head.b": torch.randn(52, 3) * 0.1, "head.c": torch.randn(52)}
+    two = {"head.a": torch.randn(2, width) * 0.1, "head.b": torch.randn(52, 2) * 0.1, "query.a": torch.randn(1, width) * 0.1}
+    two["query.b"] = torch.randn(width, 1) * 0.1
+    with torch.no_grad():
+        after = merged(merged(decoder, one), two)(*inputs)
+        torch.testing.assert_close(merged(decoder, together(one, two))(*inputs), after, atol=1e-4, rtol=1e-4)
+        plain, whole = decoder(*inputs), merged(decoder, one)(*inputs)
+        torch.testing.assert_close(merged(decoder, scaled(one, 0.5))(*inputs), (plain + whole) / 2, atol=1e-4, rtol=1e-4)
+        blend = {f"{i}:{k}": v for i, a in enumerate((one, one)) for k, v in scaled(a, 0.5).items()}
+        torch.testing.assert_close(merged(decoder, blend)(*inputs), whole, atol=1e-4, rtol=1e-4)
+    with pytest.raises(PTalkerError):
+        merged(decoder, one | {"head.c": torch.zeros(51)})
 
 
 @pytest.mark.parametrize("key", ["nowhere", "norm", "head"])
