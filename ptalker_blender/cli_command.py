@@ -12,7 +12,7 @@ import bpy
 
 from .core.errors import Cancelled, PTalkerError
 from .operators.generate import run_blocking
-from .scene.job import Request
+from .scene.request import Request
 
 _handle: Any = None
 

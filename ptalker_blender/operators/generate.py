@@ -6,7 +6,8 @@ from __future__ import annotations
 import bpy
 
 from ..core.errors import PTalkerError
-from ..scene.job import Job, Report, Request, check
+from ..scene.job import Job
+from ..scene.request import Report, Request, check
 from .running import EngineOperator, Work, busy_reason, end_all, run_work
 
 __all__ = ["PTALKER_OT_generate", "disabled_reason", "end_all", "run_blocking"]

@@ -15,7 +15,7 @@ from ..core.errors import Cancelled, PTalkerError
 from ..engine.run import EngineRun, Step
 from ..panels.parts import progress_text, redraw
 from ..preferences import engine_spec
-from ..scene.job import Report
+from ..scene.request import Report
 from ..state import RUN
 
 INTERVAL = 0.05  # s between two looks at what the engine says

@@ -14,8 +14,8 @@ from ..core import protocol
 from ..core.errors import PTalkerError
 from ..engine.run import Step
 from . import landmarks, targets
-from .job import Report
 from .mesh_export import export
+from .request import Report
 
 
 def check(context: bpy.types.Context) -> bpy.types.Object:

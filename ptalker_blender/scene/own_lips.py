@@ -12,13 +12,14 @@ import bpy
 import numpy as np
 
 from ..core.channels import INDEX
+from ..core.errors import PTalkerError
 from . import followers, landmarks
 from .mapping import KEY, Line
 from .mesh_export import displacement, export, group_weights
 from .rig_map import MOUTH
 from .targets import CACHE, FOLLOW, NAMES, NEW, SHAPES, Target
 
-STILL = 1e-3  # of the most that a mouth key moves a vertex: what moves less is no lip
+STILL = 0.01  # of the most that a mouth key moves a vertex: what moves less is no lip
 
 
 def decides(obj: bpy.types.Object, target: Target) -> bool:
@@ -71,7 +72,7 @@ def leaders(objects: list[bpy.types.Object], targets: list[Target]) -> list[int 
 
 
 def export_keys(obj: bpy.types.Object, target: Target, path: Path) -> None:
-    """The mesh and what each channel does on it through its keys, in the arrays that core/meet_job.OwnKeys reads.
+    """The mesh and what each channel of the mouth does on it through its keys, in the arrays that core/meet_job.OwnKeys reads.
 
     A key counts as far as its slider goes; of the vertices only those that a mouth key moves."""
     keys = obj.data.shape_keys.key_blocks
@@ -87,7 +88,7 @@ def export_keys(obj: bpy.types.Object, target: Target, path: Path) -> None:
 
     gains: dict[tuple[str, str], float] = {}
     for line in target.lines:
-        if line.kind == KEY:  # a channel may drive one key by several rows
+        if line.kind == KEY and line.source in MOUTH:  # a channel may drive one key by several rows
             gains[line.source, line.key] = gains.get((line.source, line.key), 0.0) + line.gain
     rows = [(source, name, gain, reach(keys[name], gain)) for (source, name), gain in gains.items()]
     rows = [row for row in rows if row[3] > 0]
@@ -106,7 +107,11 @@ def export_keys(obj: bpy.types.Object, target: Target, path: Path) -> None:
         "key_shapes": np.array(list(shapes.values()), np.float32).reshape(len(shapes), len(vertices), 3),
         "key_most": np.array(list(most.values()), np.float64),
     }  # fmt: skip
-    export(obj.data, path, {**landmarks.guide(obj), **arrays})
+    try:
+        said = landmarks.guide(obj)
+    except PTalkerError:  # a face group that is gone: own keys speak all the same
+        said = {}
+    export(obj.data, path, {**said, **arrays})
 
 
 def reach(block: bpy.types.ShapeKey, gain: float) -> float:

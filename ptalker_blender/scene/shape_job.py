@@ -17,8 +17,8 @@ from ..core.channels import CHANNELS
 from ..core.errors import PTalkerError
 from ..engine.run import Step
 from . import landmarks, targets
-from .job import Report
 from .mesh_export import export
+from .request import Report
 
 
 def check(context: bpy.types.Context) -> list[bpy.types.Object]:

@@ -16,7 +16,7 @@ from ..core import protocol
 from ..core.errors import PTalkerError
 from ..engine.run import Step
 from . import picture, reference, sound, style_library
-from .job import Report
+from .request import Report
 
 
 class StyleJob(ABC):

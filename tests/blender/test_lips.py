@@ -142,7 +142,8 @@ def test_a_mesh_without_a_face_speaks_as_it_did(spoken: bpy.types.Scene) -> None
     helpers.generate()
     assert np.array_equal(jaw, helpers.values(ball, "jawOpen", FRAMES))
     assert not any("meet" in warning for warning in helpers.run_state().warnings)
-    ball.ptalker.meet_lips = True
+    ball.ptalker.meet_lips, ball.ptalker.face_group = True, "gone"
+    assert helpers.generate() == {"FINISHED"}
     rig = rigs.armature(["jaw"])
     rigs.add_row(ball, source="jawOpen", kind="BONE", owner=rig, bone="jaw", gain=20.0)
     helpers.generate()
