@@ -140,8 +140,10 @@ def test_failure_while_writing_changes_nothing(face: bpy.types.Object, speech: h
     before = helpers.snapshot()
     work = job.Job(bpy.context, request)
     names = np.array(helpers.module("core.channels").CHANNELS)
-    np.savez(work.folder / "weights.npz", names=names, weights=np.ones((9, 52), np.float32))
-    np.savez(work.folder / "basis1.npz", names=names, basis=np.ones((52, 3, 3), np.float32))  # not this mesh's
+    weights = np.ones((9, 52), np.float32)
+    np.savez(work.folder / "weights.npz", names=names, weights=weights)
+    basis = np.ones((52, 3, 3), np.float32)  # not this mesh's
+    np.savez(work.folder / "basis1.npz", names=names, weights=weights, basis=basis)
     with pytest.raises(ValueError):
         work.apply([])
     work.close()
