@@ -79,7 +79,7 @@ def merged(decoder: Decoder, adapter: Mapping[str, Tensor], name: str = "") -> D
         with torch.no_grad():
             layer.weight += (b @ a).to(layer.weight)
             if more is not None:
-                layer.bias += more.to(layer.bias)
+                layer.bias.add_(more.to(layer.bias))
     return copy
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix, diags
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from ..model.mesh_encoder import GraphBatch, RigHead
@@ -42,7 +42,7 @@ class Skin:
         self.basis, self.parts = basis, np.unique(part)
         self.points = torch.from_numpy((points[:, None] == np.append(self.parts, -1)).astype(np.float32))
         self.rows = [np.flatnonzero(part == p) for p in self.parts]
-        self.trees = [cKDTree(np.concatenate([place[r, :3], NORMAL * place[r, 3:]], 1)) for r in self.rows]
+        self.trees = [KDTree(np.concatenate([place[r, :3], NORMAL * place[r, 3:]], 1)) for r in self.rows]
 
     @classmethod
     def of(cls, state: dict[str, Tensor]) -> Skin | None:

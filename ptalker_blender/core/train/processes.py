@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from ..device import pick_device
 
@@ -34,7 +35,7 @@ class Processes:
             own = self.device.type == "cuda" and torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
             if self.device.type == "cuda":
                 torch.cuda.set_device(self.device)
-            self.store, rank, world = next(dist.rendezvous("env://", timeout=PATIENCE))
+            self.store, rank, world = next(rendezvous("env://", timeout=PATIENCE))
             backend = "nccl" if own else "gloo"  # NCCL wants a device for each process
             dist.init_process_group(backend, store=self.store, rank=rank, world_size=world, timeout=PATIENCE)
             self.started = True

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from ptalker_blender.core.mesh.graph import build_graph
@@ -34,7 +34,7 @@ def skin_of(z: dict[str, np.ndarray], points: np.ndarray) -> dict[str, Tensor]:
     vertices = ((z["neutral"] - CENTRE) / UNIT).astype(np.float32)
     place = np.concatenate([vertices, build_graph(z["neutral"], faces).normal], 1)
     lies = np.array([1.0, 1.0, 1.0, 0.05, 0.05, 0.05])
-    belongs = piece[cKDTree(place * lies).query(points * lies)[1]]
+    belongs = piece[KDTree(place * lies).query(points * lies)[1]]
     own = piece >= 0
     basis = z["arkit"][:, own].astype(np.float32).transpose(1, 0, 2) / UNIT
     half = {"place": place[own], "basis": basis}
