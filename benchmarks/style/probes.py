@@ -19,10 +19,11 @@ HOLD = 1.0  # ridge
 
 def probes(bench: Bench) -> dict[str, float]:
     """The phoneme in the middle of 1 s from the style that is read from it, and of every frame of 5 s from their style; the
-    style from the motion encoder's content of a frame and from its mean over 1 s. Chance is the commonest label."""
+    style from the motion encoder's content of a frame and from its mean over 1 s; the phoneme from the content of a frame, which
+    is what content is for. Chance is the commonest label."""
     head, net = bench.heads[0], bench.model.network
     rows: dict[str, list] = {k: [] for k in ("short", "short_phone", "short_text", "long", "long_phone", "long_text")}
-    frames, means, of_frame, of_mean, frame_text, mean_text = [], [], [], [], [], []
+    frames, means, of_frame, of_mean, frame_text, mean_text, frame_phone = [], [], [], [], [], [], []
     for t, phones in enumerate(bench.texts()):
         at = np.arange(0, REFERENCE, 1 / RATE)
         said = [phone_at(phones, time) for time in at]
@@ -37,6 +38,7 @@ def probes(bench: Bench) -> dict[str, float]:
             frames += list(content[0].numpy()[::4])
             of_frame += [i] * len(at[::4])
             frame_text += [t] * len(at[::4])
+            frame_phone += said[::4]
             for start in range(0, len(at) - WINDOW + 1, WINDOW):
                 assert seen.aligned is not None
                 cut = slice(start, start + WINDOW)
@@ -57,7 +59,10 @@ def probes(bench: Bench) -> dict[str, float]:
     for name, x, label, text in (("frame", frames, of_frame, frame_text), ("mean_of_1_s", means, of_mean, mean_text)):
         found, chance = probe(np.array(x), np.array(label), np.array(text))
         out |= {f"style_from_content_{name}": found, f"content_{name}_above_chance (<= 0.10)": found - chance}
-    return out
+    keep = np.array([p is not None for p in frame_phone])
+    label = np.array([p for p in frame_phone if p is not None])
+    found, chance = probe(np.array(frames)[keep], label, np.array(frame_text)[keep])
+    return out | {"phoneme_from_content_frame": found, "phoneme_from_content_above_chance": found - chance}
 
 
 def phone_at(phones: list, time: float) -> str | None:

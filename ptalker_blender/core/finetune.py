@@ -40,6 +40,7 @@ MOST_STEPS, EVERY, PATIENCE = 200, 10, 8  # steps; between two tests; tests with
 FPS = 25.0  # at which it is learned
 KEEP_TIMING, KEEP_PLACE = 1.0, 1.0  # weights of what must stay on others' speech
 JUDGED, ALIKE = 8, 0.98  # pieces of others' speech at each test; least r of their lip gap with the original's
+LESS = 0.002  # and by so much it may be less than that of the last layer solved alone
 WEIGHTS = {"vertex": 1.0, "velocity": 0.5, "channel": 0.5, "gap": 0.3, "correlation": 0.3}
 
 Learned = Callable[[float, float, "float | None"], None]  # fraction, loss, held-out error
@@ -133,6 +134,7 @@ class Tutor:
             pick = torch.linspace(0, len(other) - 1, min(JUDGED, len(other))).long()
             self.judged, self.timing = other[pick], self._gap(self.kept[pick])
         self.before, r = self.test(self.original, self.start, personal)
+        self.least = ALIKE
         self.solved, self.begun = self.solve()
         self.best_style, self.best_adapter = self.start.cpu().clone(), self.solved
         devices = [model.device] if model.device.type == "cuda" else []
@@ -140,6 +142,7 @@ class Tutor:
             torch.manual_seed(seed)
             self.decoder = adapted(begun := merged(self.original, self.solved), RANK)
         if self.solved:
+            self.least = max(ALIKE, self.alike(begun, self.start) - LESS)
             with torch.no_grad():
                 self.kept = begun(other, self.content_times, self._rows(self.start, len(other)), self.times)
         self.warnings: list[str] = []
@@ -231,7 +234,7 @@ class Tutor:
         state.since += 1
         if error < state.lowest:
             state.lowest, state.since = error, 0
-        if error < state.error and self.alike(self.decoder, self.style.detach()) >= ALIKE:
+        if error < state.error and self.alike(self.decoder, self.style.detach()) >= self.least:
             state.error, state.better = error, True
             self.best_style = self.style.detach().cpu().clone()
             self.best_adapter = together(self.solved, {k: v.cpu() for k, v in adapter_of(self.decoder).items()})
