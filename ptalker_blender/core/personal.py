@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SPREAD = 0.3, 0.05  # standard deviation over people of the factor, of the shift (weights)
 FLOOR = 0.04  # weights; tracked and fitted weights are no better than that
-STEADY = 4.0  # s at least for which what is left over stays the same way; a short clip cannot show it
+STEADY = 6.0  # s at least for which what is left over stays the same way; a short clip cannot show it
 FIRST = 0.3, 3.0  # ridge of the first regression, which only tells what is left over
 TOGETHER = 0.15  # r of the lip gap, reference and model: below this, sound and motion may not belong together
 APART = "The sound and the motion hardly belong together: check that they start at the same time."
