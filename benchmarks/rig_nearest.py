@@ -17,6 +17,7 @@ import torch
 from scipy.spatial import KDTree
 
 from ptalker_blender.core.channels import INDEX
+from ptalker_blender.core.mesh.pose import umeyama
 from ptalker_blender.core.mesh.rig import Rigger
 from ptalker_blender.core.train.motion_heads import parts
 from ptalker_blender.core.train.rig_eval import SPEECH, compare
@@ -38,16 +39,6 @@ def places(vertices: np.ndarray, basis: np.ndarray) -> np.ndarray:
     return np.array(out)
 
 
-def similarity(a: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Scale, rotation and shift that lay points a [n, 3] on b best (Umeyama 1991)."""
-    middle_a, middle_b = a.mean(0), b.mean(0)
-    u, s, vt = np.linalg.svd((b - middle_b).T @ (a - middle_a))
-    sign = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
-    rotation = u * sign @ vt
-    scale = float((s * sign).sum() / ((a - middle_a) ** 2).sum())
-    return scale, rotation, middle_b - scale * rotation @ middle_a
-
-
 class Nearest:
     """The transfer from ICT's neutral skin."""
 
@@ -59,7 +50,8 @@ class Nearest:
 
     def basis_of(self, case: Case) -> np.ndarray:
         """[K, V, 3] in the case's units and frame."""
-        scale, rotation, shift = similarity(places(case.vertices, case.basis), self.places)
+        told = places(case.vertices, case.basis)
+        rotation, scale, shift = umeyama(told, self.places, np.ones(len(told)))
         far, which = self.tree.query(scale * case.vertices @ rotation.T + shift, 3)
         weight = 1 / (far + 1e-3) ** 2
         weight /= weight.sum(1, keepdims=True)
