@@ -69,7 +69,7 @@ class Skin:
         for i, (rows, tree) in enumerate(zip(self.rows, self.trees, strict=True)):
             mine = np.flatnonzero(piece == i)
             if len(mine):
-                far, which = tree.query(spot[mine], NEAREST)
+                far, which = tree.query(spot[mine], NEAREST, workers=-1)
                 close = 1 / (far + 2e-3) ** 2
                 near[mine], weight[mine] = rows[which], close / close.sum(1, keepdims=True)
                 share[mine] = (1 - far[:, 0] / FAR).clip(0, 1)
