@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ptalker_blender.core.errors import PTalkerError
-from ptalker_blender.core.mesh.graph import build_graph, coarsen, face_edges
+from ptalker_blender.core.mesh.graph import averaged, build_graph, coarsen, face_edges
 from ptalker_blender.core.mesh.pose import turns, umeyama
 
 
@@ -91,6 +91,20 @@ def test_frames_go_there_and_back():
     assert np.abs(g.frame.inside(v * 3 + 5) - g.pos).max() < 1e-4
     d = np.random.default_rng(0).normal(size=(4, len(v), 3))
     assert np.abs(g.frame.back(g.frame.displacement(d)) - d).max() < 1e-4
+
+
+def test_a_field_is_averaged_along_the_surface_only():
+    v, f, lower, upper = slit()
+    g = build_graph(v, f)
+    same = np.ones((len(v), 2), np.float32)
+    assert np.allclose(averaged(same, g.pos, g.edges, 0.1, 5), 1, atol=1e-6)
+    spot = np.zeros((len(v), 1), np.float32)
+    spot[lower] = 1
+    once = averaged(spot, g.pos, g.edges, 10.0, 1)
+    beside = g.edges[1][g.edges[0] == lower]
+    assert once[upper] == 0 and 0 < once[lower] < 1 and (once[beside] > 0).all()
+    assert np.count_nonzero(once) == len(beside) + 1
+    assert np.array_equal(averaged(spot, g.pos, g.edges, 10.0, 3, np.zeros(g.edges.shape[1])), spot)
 
 
 def test_umeyama_finds_a_similarity():

@@ -13,7 +13,7 @@ import torch
 from tiny_head import write_head
 
 from ptalker_blender.core.channels import CHANNELS
-from ptalker_blender.core.mesh.rig import ASSET, Rigger
+from ptalker_blender.core.mesh.rig import ASSET, OTHERS, Rigger
 from ptalker_blender.core.mesh.skin import Found
 from ptalker_blender.core.model.mesh_encoder import batch
 
@@ -34,7 +34,9 @@ def test_vertices_lie_where_they_are_on_the_face(rigger: Rigger, demo: dict[str,
     assert rigger.skin is not None
     g, graph = rigger.encode(demo["vertices"], demo["faces"].astype(np.int64))
     b = batch(graph, rigger.config.voxels)
-    found = rigger.skin.find(rigger.net.head, g, b)
+    with torch.no_grad():
+        chosen = rigger.net.head.chosen(g, b.pos, b.normal)
+        found = rigger.skin.find(rigger.net.head.carried(chosen, rigger.skin.points)[2], b)
     assert np.allclose(found.weight[found.share > 0].sum(1), 1, atol=1e-5)
     assert found.share.min() >= 0 and found.share.max() <= 1
     truth = demo["basis"][demo["names"].tolist().index("jawOpen")]
@@ -46,17 +48,43 @@ def test_vertices_lie_where_they_are_on_the_face(rigger: Rigger, demo: dict[str,
     assert jaw[moved].mean() > 5 * jaw[~moved].mean()
 
 
+def test_one_look_at_the_template_serves_points_and_skin(rigger: Rigger, demo: dict[str, np.ndarray]) -> None:
+    """The basis made block by block from one product is what the attention, asked for each thing by itself, gives."""
+    graph = rigger.find(demo["vertices"], demo["faces"].astype(np.int64)).graph
+    b = batch(graph.cropped(rigger.inside(graph)), rigger.config.voxels)
+    head, skin = rigger.net.head, rigger.skin
+    assert skin is not None
+    with torch.no_grad():
+        g = rigger.net.encoder(b)
+        chosen = head.chosen(g, b.pos, b.normal)
+        points = chosen[:, : head.cfg.template]
+        carried = (points @ head.template).view(-1, head.cfg.channels, 3)
+        alive = points.sum(1)[:, None, None]
+        shapes, share = skin.read(skin.find(points @ skin.points, b), slice(0, len(g)))
+        share = share[:, None, None]
+        (turn, rest), (other, its) = (head.shaped(g, source, alive) for source in range(2))
+        own = (1 - share) * (carried @ turn + rest) + share * (alive * shapes @ turn)
+        expected = (1 - OTHERS) * own + OTHERS * (carried @ other + its)
+    made = torch.from_numpy(rigger.basis(b))
+    assert expected.abs().max() > 0.1
+    assert torch.allclose(made, expected, atol=1e-5)
+
+
 def test_nothing_found_changes_nothing(rigger: Rigger, demo: dict[str, np.ndarray]) -> None:
     g, graph = rigger.encode(demo["vertices"], demo["faces"].astype(np.int64))
     some = slice(0, 500)
-    args = g[some], torch.from_numpy(graph.pos[some]), torch.from_numpy(graph.normal[some])
+    place = torch.from_numpy(graph.pos[some]), torch.from_numpy(graph.normal[some])
     head, fine = rigger.net.head, torch.randn(500, len(CHANNELS), 3)
     with torch.no_grad():
-        plain = head(*args, other=0.15)[0]
-        assert torch.allclose(head(*args, other=0.15, fine=(fine, torch.zeros(500)))[0], plain)
-        taken = head(*args, fine=(fine, torch.ones(500)))[0]
-    assert not torch.allclose(taken, head(*args, fine=(2 * fine, torch.ones(500)))[0])
-    assert torch.allclose(2 * taken, head(*args, fine=(2 * fine, torch.ones(500)))[0], atol=1e-5)
+        carried, alive, _ = head.carried(head.chosen(g[some], *place))
+        args = g[some], carried, alive
+        assert torch.allclose(head.turned(*args), head(g[some], *place)[0])
+        plain = head.turned(*args, other=0.15)
+        assert torch.allclose(head.turned(*args, other=0.15, fine=(fine, torch.zeros(500))), plain)
+        taken = head.turned(*args, fine=(fine, torch.ones(500)))
+        twice = head.turned(*args, fine=(2 * fine, torch.ones(500)))
+    assert not torch.allclose(taken, twice)
+    assert torch.allclose(2 * taken, twice, atol=1e-5)
 
 
 def test_it_is_put_into_a_packed_rig(tmp_path: Path) -> None:

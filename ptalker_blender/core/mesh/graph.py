@@ -7,7 +7,7 @@ keeps the upper lip apart from the lower one at every scale.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import coo_matrix, csr_matrix, diags
 from scipy.sparse.csgraph import connected_components, dijkstra
 
 from ptalker_blender.core.errors import PTalkerError
@@ -33,7 +33,7 @@ class Frame:
 
     def back(self, d: np.ndarray) -> np.ndarray:
         """Displacements [..., 3] in this frame -> mesh units and axes."""
-        return (d @ self.rotation / self.scale).astype(np.float32)
+        return d.astype(np.float32, copy=False) @ (self.rotation / self.scale).astype(np.float32)
 
     def then(self, rotation: np.ndarray, scale: float, shift: np.ndarray) -> "Frame":
         """This frame followed by ``y -> scale * R y + shift``."""
@@ -155,6 +155,21 @@ def build_graph(vertices: np.ndarray, faces: np.ndarray) -> MeshGraph:
         area=area.astype(np.float32), edges=np.concatenate([edges.T, edges.T[::-1]], 1), boundary=boundary,
         island=island, frame=Frame(np.eye(3), scale / extent, origin + centre * extent),
     )  # fmt: skip
+
+
+def averaged(
+    field: np.ndarray, pos: np.ndarray, edges: np.ndarray, reach: float, rounds: int, alike: np.ndarray | float = 1.0
+) -> np.ndarray:
+    """A field [V, d], float32, averaged ``rounds`` times with the neighbours along the edges [2, E], which count by
+    their distance (``reach``, in the units of pos [V, 3]) and by ``alike`` [E], 0..1; never across a gap."""
+    start, end = edges
+    weight = alike * np.exp(-((pos[start] - pos[end]) ** 2).sum(1) / reach**2)
+    total = 1 + np.bincount(start, weight, len(pos))
+    step = csr_matrix((weight / total[start], (start, end)), shape=(len(pos),) * 2) + diags(1 / total)
+    step = step.astype(np.float32)
+    for _ in range(rounds):
+        field = step @ field
+    return field
 
 
 def islands(count: int, edges: np.ndarray) -> np.ndarray:

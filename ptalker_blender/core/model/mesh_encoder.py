@@ -217,7 +217,7 @@ class MeshEncoder(nn.Module):
         x = x[0, : -cfg.tokens]
         for i in reversed(range(len(b.levels))):
             lv, fine = b.levels[i], b.levels[i - 1]["pos"] if i else b.pos
-            lifted = sum(x[lv["near"][:, j]] * lv["weight"][:, j, None] for j in range(4))
+            lifted = F.embedding_bag(lv["near"], x, per_sample_weights=lv["weight"], mode="sum")
             offset = (fine - lv["pos"][lv["own"]]) / cfg.voxels[i]
             x = self.back[i](torch.cat([skips[i], lifted, offset.clamp(-3, 3)], 1))
             x = self.up[i](x, edges[i], attrs[i])
@@ -266,25 +266,36 @@ class RigHead(nn.Module):
         """The share [V, M + nulls] of its attention that each vertex gives to each point of the template."""
         return self.logits(g, pos, normal).softmax(1)
 
-    def forward(
-        self, g: Tensor, pos: Tensor, normal: Tensor, source: int = 0, other: float = 0.0,
-        fine: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """``source``: whose idea of the channels (RigConfig.sources); ``other``: the share of the next one's; ``fine``: what
-        the template does at each vertex, [V, K, 3], and how much that counts instead of the points', [V] (mesh/skin.py)."""
-        k = self.cfg.channels
+    def forward(self, g: Tensor, pos: Tensor, normal: Tensor, source: int = 0) -> tuple[Tensor, Tensor]:
+        """``source``: whose idea of the channels (RigConfig.sources)."""
         logits = self.logits(g, pos, normal)
-        chosen = logits.softmax(1)
-        carried = (chosen[:, : self.cfg.template] @ self.template).view(-1, k, 3)
-        alive = (1 - chosen[:, self.cfg.template :].sum(1))[:, None, None]
+        carried, alive, _ = self.carried(logits.softmax(1))
+        return self.turned(g, carried, alive, source), logits
+
+    def carried(self, chosen: Tensor, also: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """What the points that the vertices have ``chosen`` do, [V, K, 3], and how much of a face each vertex is, [V, 1, 1].
+        ``also``: what else of the points [M, d] is carried over in the same product, [V, d]: alone it would take as long."""
+        points, nulls = chosen.split((self.cfg.template, self.cfg.nulls), 1)
+        known = self.template if also is None else torch.cat([self.template, also], 1)
+        own, other = (points @ known).tensor_split([self.template.shape[1]], 1)
+        return own.unflatten(1, (self.cfg.channels, 3)), (1 - nulls.sum(1))[:, None, None], other
+
+    def turned(
+        self, g: Tensor, carried: Tensor, alive: Tensor, source: int = 0, other: float = 0.0,
+        fine: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:  # fmt: skip
+        """What was carried over as the vertices turn it, [V, K, 3]. ``other``: the share of the next source's idea; ``fine``:
+        what the template does at each vertex, [V, K, 3], and how much that counts instead of the points', [V] (mesh/skin.py)."""
         turn, rest = self.shaped(g, source, alive)
-        out = carried @ turn + rest
-        if fine is not None:
-            out = torch.lerp(out, alive * fine[0] @ turn, fine[1][:, None, None])
+        if fine is None:
+            out = carried @ turn + rest
+        else:
+            share = fine[1][:, None, None]
+            out = torch.lerp(carried, alive * fine[0], share) @ turn + (1 - share) * rest
         if other:
             turn, rest = self.shaped(g, (source + 1) % self.cfg.sources, alive)
             out = torch.lerp(out, carried @ turn + rest, other)
-        return out, logits
+        return out
 
     def shaped(self, g: Tensor, source: int, alive: Tensor) -> tuple[Tensor, Tensor]:
         """The map [V, 3, 3] that a row vector of the template is multiplied by, and the residual [V, K, 3], of a source."""
