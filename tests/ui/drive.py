@@ -192,7 +192,7 @@ class Tour:
 
     def rig(self) -> None:
         """The panel Rig: its header opens it, and the list has filled itself."""
-        self.heighten(-150)
+        self.heighten(-185)  # the whole panel shows
         for header in (STYLE_HEADER, RIG_HEADER):
             self.desk.click(self.desk.at(SIDEBAR, *header))
             self.desk.settle()
@@ -202,7 +202,7 @@ class Tour:
         self.panel("rig")
         for header in (RIG_HEADER, STYLE_HEADER):
             self.desk.click(self.desk.at(SIDEBAR, *header))
-        self.heighten(150)
+        self.heighten(185)
 
     def landmarks(self) -> None:
         """The panel Landmarks: its button puts Empties onto the face."""
