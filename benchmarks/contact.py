@@ -126,7 +126,7 @@ def main() -> None:
                     result[name][n] = far
                     print(f"{name:34s} {n} out of the lips by {far[0]:.2f} -> {far[1]:.2f} mm, at rest "
                           f"{teeth(pos, basis, 0 * weights[:1], tooth, skin):.2f}", flush=True)  # fmt: skip
-        result[f"{case.name}, rig's shapes"]["lids"] = lids(rigged.basis, case.basis)
+        result[f"{case.name}, rig's shapes"]["lids"] = lids(rigged.basis, case.basis, case.faces)
         print(f"{case.name:34s} lids {result[case.name + ', rig' + chr(39) + 's shapes']['lids']:.2f}", flush=True)
     if a.out:
         a.out.write_text(json.dumps(result, indent=1))
