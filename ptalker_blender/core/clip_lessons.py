@@ -1,4 +1,4 @@
-"""Clips made into lessons, and the style that is read from them."""
+"""Clips made into lessons, and the style that is read from them and comes nearest to them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .clips import Clip
 from .errors import PTalkerError
 from .lessons import Lesson, Shown, lesson_of
 from .reference import style_of_motion
+from .refine import Example, refined
 from .runtime import PTalker
 
 
@@ -29,7 +30,9 @@ def prepare(
         part = style_of_motion(model, clip.part(lesson.learned), shown.reader, cancelled)
         lessons.append(lesson)
         vectors.append(part.vector * lesson.learned)
-    return lessons, torch.stack(vectors).sum(0) / sum(x.learned for x in lessons)
+    start = (torch.stack(vectors).sum(0) / sum(x.learned for x in lessons)).to(model.device)
+    examples = [Example(x.content, x.target[: int(x.learned * x.fps)], x.fps, x.root) for x in lessons]
+    return lessons, refined(model, examples, start, all(clip.rest is not None for clip in clips), cancelled)
 
 
 def _same_mesh(a: Clip, b: Clip) -> bool:

@@ -72,7 +72,7 @@ class ReadStyle:
     ``plot`` (PNG, if given) where it lies among the built-in styles and, of a clip with sound, curves of the reference and
     of what the style makes of its sound. ``use``: "both", "motion" or "voice". Result.figures: confidence 0..1 with its
     confidence_word ("low", "fair", "good"), made_from, seconds, speech (share of the time), agreement (motion with voice,
-    -1..1; only where there are both)."""
+    -1..1; only where there are both), shows (what is plainest in it, in words; only where there is something)."""
 
     id: int
     reference: str

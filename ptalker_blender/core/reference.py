@@ -18,7 +18,7 @@ from . import SAMPLE_RATE
 from .audio import SILENCE
 from .channels import LOWER_FACE
 from .clips import Clip, read_reference
-from .compare import personal_of_clip
+from .compare import told_by_sound
 from .errors import Cancelled, PTalkerError
 from .habits import habits_of_clip
 from .lessons import Shown
@@ -28,6 +28,7 @@ from .personal import APART
 from .runtime import PTalker
 from .speech import RATE
 from .styles import Style
+from .traits import traits
 
 FPS, FRAMES = 8.0, 28  # of a window of motion, as training shows it
 MOST_WINDOWS = 18  # a minute of motion: more says nothing new
@@ -66,6 +67,7 @@ class Reading:
     voice: Part | None
     agreement: float | None
     apart: bool = False  # sound and motion hardly belong together
+    traits: tuple[str, ...] = ()  # what is plainest in it, in words
 
     @property
     def word(self) -> str:
@@ -88,6 +90,7 @@ class Reading:
             "confidence": round(self.style.confidence, 3), "confidence_word": self.word, "made_from": self.style.made_from,
             "seconds": round(told.seconds, 2), "speech": round(told.speech, 3),
         }  # fmt: skip
+        out |= {"shows": ", ".join(self.traits)} if self.traits else {}
         return out if self.agreement is None else out | {"agreement": round(self.agreement, 3)}
 
 
@@ -125,20 +128,22 @@ def read_style(
         tell("comparing", 0.9)
         reading = _compared(model, reading, given, shown, cancelled)
     tell("reading the reference", 1.0)
-    return reading
+    return replace(reading, traits=tuple(traits(model, reading.style.vector)))
 
 
 def _compared(model: PTalker, reading: Reading, clip: Clip, shown: Shown, cancelled: Callable[[], bool] | None) -> Reading:
-    """With the habits of the upper face, and with what the mouth shows beyond the style that was read, where the clip has the
-    sound to compare it with."""
+    """With the habits of the upper face and, where the clip has its sound, the style that comes nearest to it and what the mouth
+    shows beyond that."""
     part = clip.part(min(LOOKED_AT, MOST_FRAMES / clip.fps))
     seen = shown.solver(part.chunks(cancelled), part.rest)
     habits = habits_of_clip(seen, part.fps, part.audio, part.rest is not None)
     reading = replace(reading, style=replace(reading.style, habits=habits))
     if part.audio is None:
         return reading
-    personal = personal_of_clip(model, part, seen, reading.style.vector, cancelled)
-    return replace(reading, style=replace(reading.style, personal=personal), apart=personal is None)
+    told = told_by_sound(model, part, seen, shown.root, reading.style.vector, cancelled)
+    if told is None:
+        return replace(reading, apart=True)
+    return replace(reading, style=replace(reading.style, vector=told[0], personal=told[1]))
 
 
 def together(model: PTalker, name: str, motion: Part | None, voice: Part | None) -> Reading:

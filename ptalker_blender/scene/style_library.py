@@ -116,7 +116,7 @@ def confidence_word(confidence: float) -> str:
 
 
 def sentence(text: bpy.types.Text) -> str:
-    """How sure a style is, from what it was made, and what fine-tuning brought."""
+    """How sure a style is, from what it was made, what fine-tuning brought, and what is plainest in it."""
     known = about(text)
     parts = [f"Confidence {known.get('confidence_word') or confidence_word(float(known.get('confidence', 1.0)))}"]
     if known.get("made_from"):
@@ -127,7 +127,7 @@ def sentence(text: bpy.types.Text) -> str:
         parts.append(f"motion and voice agree by {known['agreement']:.2f}")
     if "before_mm" in known:
         parts.append(f"held out {known['before_mm']:.2f} mm before, {known['after_mm']:.2f} mm after")
-    return ", ".join(parts) + "."
+    return ", ".join(parts) + "." + (f" Shows: {known['shows']}." if known.get("shows") else "")
 
 
 # ------------------------------------------------------------------------------------------------ what is chosen

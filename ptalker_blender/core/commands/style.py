@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     agreement = f", motion and voice agree by {f['agreement']:.2f}" if "agreement" in f else ""
     print(
         f"'{args.out}' from {f['made_from']}: {f['seconds']:.1f} s, {f['speech']:.0%} of it speech{agreement}; "
-        f"confidence {f['confidence']:.2f} ({f['confidence_word']})."
+        f"confidence {f['confidence']:.2f} ({f['confidence_word']})." + (f" Shows: {f['shows']}." if "shows" in f else "")
     )
     for warning in result.warnings:
         print(warning, file=sys.stderr)

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GATv2Conv
 
-from .audio_encoder import ConvBlock, StatisticsPool
+from .audio_encoder import ConvBlock
 from .config import Config
 from .mesh_encoder import EDGE_DIM
 from .seen import Seen
 
 DISPLACEMENT_GAIN = 10.0  # face frame units are 10 cm: lips move 0.1
 FAINT = 0.1  # a spread in time below this is no movement
+VIEWS, WIDTH = 4, 96  # of the style reader: attentions, units
 ALIGNED_GAIN = 4.0  # most weights of a speaking face are below 0.3
 
 
@@ -39,16 +40,17 @@ class MotionEncoder(nn.Module):
         )
         self.time = nn.Sequential(*[ConvBlock(c.frame_width, 5, c.dropout) for _ in range(2)])
         self.content_out = nn.Sequential(nn.LayerNorm(c.frame_width), nn.Linear(c.frame_width, c.width), nn.LayerNorm(c.width))
-        self.pool = StatisticsPool(c.frame_width)
-        self.style_out = nn.Sequential(nn.Linear(2 * c.frame_width, c.frame_width), nn.SiLU(), nn.Linear(c.frame_width, c.style))
+        self.style = StyleReader(c.frame_width + 2 * c.aligned + 1, c.style)
 
     def forward(self, seen: Seen, rate: float) -> tuple[Tensor, Tensor]:
         """``rate``: frames a second -> content [B, T, d], style [B, s]."""
-        m = self.time(self._frames(seen, rate))
-        return self.content_out(levelled(m)), self.style_out(self.pool(m))
+        x, velocity, known = self._frames(seen, rate)
+        m = self.time(self.frame(torch.cat([x, velocity, known], -1)))
+        plain = [y[..., : self.aligned] for y in (x, velocity)]
+        return self.content_out(levelled(m)), self.style(torch.cat([m, *plain, known], -1))
 
-    def _frames(self, seen: Seen, rate: float) -> Tensor:
-        """-> frame tokens [B, T, frame_width]."""
+    def _frames(self, seen: Seen, rate: float) -> tuple[Tensor, Tensor, Tensor]:
+        """-> readings [B, T, R], aligned ones first, their velocities, and whether rest is known [B, T, 1]."""
         parts = []
         if self.aligned:
             if seen.aligned is None:
@@ -61,7 +63,29 @@ class MotionEncoder(nn.Module):
         x = torch.cat(parts, -1)
         velocity = torch.diff(x, dim=1, prepend=x[:, :1]) * (rate / 25.0)
         known = seen.known[:, None, None].expand(*x.shape[:2], 1).to(x.dtype)
-        return self.frame(torch.cat([x, velocity, known], -1))
+        return x, velocity, known
+
+
+class StyleReader(nn.Module):
+    """What stays of a clip when its words are gone: means and spreads of its frames x [B, T, n], under several attentions (when
+    the lips are shut, when the jaw is low, ...; Okabe et al. 2018) -> style [B, s].
+
+    A resting frown is just a mean, so there is a straight way for what is linear in them."""
+
+    def __init__(self, width: int, style: int) -> None:
+        super().__init__()
+        self.score = nn.Sequential(nn.Linear(width, WIDTH), nn.Tanh(), nn.Linear(WIDTH, VIEWS))
+        self.straight = nn.Linear(2 * VIEWS * width, style)
+        self.bent = nn.Sequential(nn.Linear(2 * VIEWS * width, WIDTH), nn.SiLU(), nn.Linear(WIDTH, style))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):  # small differences of large sums do not bear half precision
+            x = x.float()
+            w = self.score(x).softmax(1).transpose(1, 2)  # [B, VIEWS, T]
+            mean = w @ x
+            spread = (w @ x.square() - mean.square()).clamp(min=1e-6).sqrt()
+            seen = torch.cat([mean, spread], -1).flatten(1)
+            return self.straight(seen) + self.bent(seen)
 
 
 def levelled(m: Tensor) -> Tensor:

@@ -1,11 +1,10 @@
 """Styles that ship with the model, with names that an artist understands.
 
     python -m ptalker_blender.core.train.built_in_styles --data DATA [--assets FOLDER]
-Each is a preset of the teacher's parameters, shown to the trained motion encoder as reference motion of many sentences on
-several heads. What is kept is how that differs from the teacher at rest, added to the model's own neutral style, so that
-a built-in style is neutral's speaker in another manner and strength 0 is neutral itself. How the decoder then moves is
-compared with what the preset asks for; what is missing (a mouth that rests in a smile, most of all) goes into factors and
-shifts of the channels, as a person's does (core/personal.py).
+Each is a preset of the teacher's parameters, which are the first numbers of a style (train/motion.py), added to the
+model's own neutral style, so that a built-in style is neutral's speaker in another manner and strength 0 is neutral itself.
+How the decoder then moves is compared with what the preset asks for; what is missing goes into factors and shifts of the
+channels, as a person's does (core/personal.py).
 """
 
 from __future__ import annotations
@@ -20,9 +19,7 @@ from torch import Tensor
 
 from .. import SAMPLE_RATE
 from ..audio import load_audio
-from ..channels import UPPER_FACE
 from ..compare import animated
-from ..data.motion_set import REFERENCE_FPS, REFERENCE_SECONDS
 from ..data.teacher import TeacherStyle, curves
 from ..data.windows import Clip, read_clips
 from ..lessons import content_of
@@ -31,7 +28,7 @@ from ..personal import personal_of
 from ..runtime import ASSETS
 from ..runtime import PTalker as Runtime
 from ..styles import NEUTRAL
-from .heads import Head, ict_heads
+from .motion import style_of_habits
 from .pack import write_sums
 
 PRESETS: dict[str, dict[str, float]] = {
@@ -56,43 +53,18 @@ PRESETS: dict[str, dict[str, float]] = {
     "clenched": {"jaw": 0.5, "lips": 1.5, "spread": 1.6, "smile_stretch": 0.1, "strength": 0.9},
     "big jaw": {"jaw": 1.55, "strength": 1.2, "lips": 0.7},
 }  # fmt: skip
-SENTENCES = 48  # in which each is shown
-HEADS = 3
 HEARD = 16  # sentences in which the decoder is compared with the preset
 FPS = 25.0
 
 Phones = Sequence[Sequence]  # [[ipa, start_s, end_s]]
 
 
-@torch.no_grad()
-def built_in_styles(network: PTalker, heads: Sequence[Head], sentences: Sequence[Phones]) -> dict[str, Tensor]:
-    """Name -> vector [s], for a trained network whose neutral style is set. ``heads``: to show motion on, on the network's
-    device; ``sentences``: phones of the corpus."""
-    plain = shown(network, heads, sentences, TeacherStyle.neutral())
-    neutral = network.styles[NEUTRAL].to(plain)
-    return {
-        name: (neutral + shown(network, heads, sentences, TeacherStyle(**preset)) - plain).cpu()
-        for name, preset in PRESETS.items()
-    }
-
-
-def shown(network: PTalker, heads: Sequence[Head], sentences: Sequence[Phones], style: TeacherStyle) -> Tensor:
-    """The mean of what the motion encoder says of a teacher style: [s]."""
-    z = np.stack([_reference(phones, style) for phones in sentences])
-    device = network.audio.mean.device
-    weights = torch.from_numpy(z).float().to(device)
-    parts = np.array_split(np.arange(len(weights)), len(heads))
-    pairs = zip(heads, parts, strict=True)
-    return torch.cat([network.motion(head.seen(weights[part]), REFERENCE_FPS)[1] for head, part in pairs if len(part)]).mean(0)
-
-
-def _reference(phones: Phones, style: TeacherStyle) -> np.ndarray:
-    """The first seconds of a sentence [24, K], from its first sound on."""
-    begin = next((start for phone, start, _ in phones if phone != "sil"), 0.0)
-    times = begin - 0.1 + np.arange(round(REFERENCE_SECONDS * REFERENCE_FPS)) / REFERENCE_FPS
-    z = curves(phones, times, style)
-    z[:, UPPER_FACE] = 0.0
-    return z
+def built_in_styles(network: PTalker) -> dict[str, Tensor]:
+    """Name -> vector [s], for a trained network whose neutral style is set."""
+    neutral = network.styles[NEUTRAL].cpu()
+    habits = torch.from_numpy(np.stack([TeacherStyle(**preset).to_array() for preset in PRESETS.values()]))
+    told = style_of_habits(habits, len(neutral))
+    return {name: neutral + row for name, row in zip(PRESETS, told, strict=True)}
 
 
 @torch.no_grad()
@@ -127,24 +99,6 @@ def spoken(data: Path, count: int = HEARD) -> list[tuple[np.ndarray, Phones]]:
     return [(load_audio(data / c.path), c.phones) for c in chosen[:count]]
 
 
-def sentences_of(data: Path, count: int = SENTENCES) -> list[Phones]:
-    """English sentences of the train split that last as long as a reference, one after another where they do not."""
-    clips = [c for c in read_clips(data) if c.kind == "speech" and c.split == "train" and c.language == "en"]
-    found, said, phones, end = [], set(), [], 0.0
-    for clip in clips:
-        if clip.sentence in said:
-            continue
-        said.add(clip.sentence)
-        phones += [(p, a + end, b + end) for p, a, b in clip.phones]
-        end = phones[-1][2]
-        if end > REFERENCE_SECONDS + 0.5:
-            found.append(phones)
-            phones, end = [], 0.0
-        if len(found) == count:
-            break
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -152,8 +106,7 @@ def main() -> None:
     args = parser.parse_args()
     model = Runtime.load(args.assets, "cpu")
     network = model.network
-    heads, _ = ict_heads(args.data / "heads" / "ict_facekit.npz", HEADS - 1, 0, model.rigger)
-    made = built_in_styles(network, heads, sentences_of(args.data))
+    made = built_in_styles(network)
     network.personal |= built_in_personal(model, made, spoken(args.data))
     network.styles |= made
     network.to(torch.float16).save(args.assets / "ptalker.safetensors", model.card)

@@ -22,9 +22,9 @@ from ..errors import PTalkerError
 from ..mesh.rig import ASSET as RIG
 from ..mesh.rig import Rigger
 from ..model.ptalker import PTalker
-from .built_in_styles import sentences_of
 from .heads import Head, ict_heads
 from .pack import write_sums
+from .shown import sentences_of
 
 STYLES, SENTENCES, HEADS = 240, 24, 3
 RATES, SECONDS = (8.0, 12.5), (1.0, 3.0)  # at which content is read, and for how long

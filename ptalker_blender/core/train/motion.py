@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .. import losses
 from ..data.motion_set import REFERENCE_FPS, MotionSet, find_shards
 from ..data.teacher import TeacherStyle, default_parameters
-from ..data.teacher_style import RANGES
+from ..data.teacher_style import RANGES, SHOWN
 from ..errors import PTalkerError
 from ..mesh.rig import ASSET as RIG
 from ..mesh.rig import Rigger
@@ -34,8 +34,8 @@ from .validate import Validation
 EDGE = 4  # frames at both ends of a crop that its content knows too little about
 ALIGNED = 256  # frames of a batch that the contrastive loss compares
 HARDEST = 32  # negatives of each
-UPPER = ("brow", "blink", "gaze", "squint")  # habits of the upper face, which references do not show
-SHOWN = [i for i, name in enumerate(RANGES) if not name.startswith(UPPER)]
+TOLD = 0.5  # of the windows whose style is known are decoded in the style as it is, not as it is read
+ROWS = [list(RANGES).index(name) for name in SHOWN]  # of TeacherStyle.to_array
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,7 @@ class MotionTask:
             begin_with(net, init)
         width = net.config.width
         adversary = nn.Sequential(nn.Linear(width, 64), nn.SiLU(), nn.Linear(64, len(self.set.voices)))
-        habits = nn.Linear(net.config.style, len(SHOWN))
-        self.modules: dict[str, nn.Module] = {"net": net, "adversary": adversary, "habits": habits}
+        self.modules: dict[str, nn.Module] = {"net": net, "adversary": adversary}
 
     def normalise(self, net: PTalker) -> None:
         """The mean and spread of each feature, from some windows of every shard."""
@@ -125,6 +124,10 @@ class MotionTask:
         style_a = styles[: len(a)]
         use_audio = (b["agree"] > 0) & (torch.rand(len(a), device=a.device) < 0.4)
         style = torch.where(use_audio[:, None], style_audio, style_a)
+        if on["style_habits"]:
+            told = style_of_habits(b["habits"][: len(a)], style.shape[1])
+            use_told = told.isfinite().all(1) & ~use_audio & (torch.rand(len(a), device=a.device) < TOLD)
+            style = torch.where(use_told[:, None], told.nan_to_num().to(style.dtype), style)
         z = net.decoder(a, audio_times, style, b["times"])
         touched = net.finish(z.float())  # what is shown; outside of 0..1 the gradient is the unfinished one's
         z = z.float() + (touched - z.float().clamp(0, 1))
@@ -177,15 +180,12 @@ class MotionTask:
 
     def telling(self, a: Tensor, b: Tensor, habits: Tensor, distinct: Tensor) -> dict[str, Tensor]:
         """Styles a and b [n, s] of the same people in other words on other heads: they are told from the others', and the
-        teacher's parameters ``habits`` [n, 31] (NaN: unknown) can be read from each."""
+        teacher's parameters ``habits`` [n, 31] (NaN: unknown) are the first numbers of each."""
         out = {}
         if self.weights["style_nce"] and len(distinct) > 1:
             out["style_nce"] = losses.info_nce(a[distinct], b[distinct])
         if self.weights["style_habits"]:
-            habits = habits[:, SHOWN]
-            known = habits.isfinite().all(1, keepdim=True).float()
-            error = sum((self.modules["habits"](s) - habits.nan_to_num()).square().mean(1, keepdim=True) for s in (a, b))
-            out["style_habits"] = 0.5 * (error * known).sum() / known.sum().clamp(min=1)
+            out["style_habits"] = 0.5 * (habits_loss(a, habits) + habits_loss(b, habits))
         return out
 
     def geometry(self, z: Tensor, target: Tensor, mask: Tensor, fps: float) -> dict[str, Tensor]:
@@ -240,18 +240,37 @@ class MotionTask:
         self.set_styles(net)
         net.save(path, {"figures": figures, "recipe": self.settings.to_dict()})
 
-    @torch.no_grad()
-    def set_styles(self, net: PTalker, count: int = 64) -> None:
-        """The built-in styles: the mean style of the real tracks ("natural") and of the teacher at rest ("teacher").
+    def set_styles(self, net: PTalker) -> None:
+        head = self.on(net.audio.mean.device).heads[0]
+        set_styles(net, self.set, head, self.settings.loop.seed, "natural" if self.settings.data.real else "teacher")
 
-        "neutral" is the real speaker's; the teacher's where training saw no real data."""
-        rng, device = np.random.default_rng(self.settings.loop.seed), net.audio.mean.device
-        head = self.on(device).heads[0]
-        for name, style in (("natural", None), ("teacher", TeacherStyle.neutral())):
-            z = np.stack([self.set.reference(rng, style) for _ in range(count)])
-            shown = head.seen(torch.from_numpy(z).float().to(device))
-            net.styles[name] = net.motion(shown, REFERENCE_FPS)[1].mean(0)
-        net.styles["neutral"] = net.styles["natural" if self.settings.data.real else "teacher"].clone()
+
+@torch.no_grad()
+def set_styles(net: PTalker, windows: MotionSet, head: Head, seed: int, neutral: str, count: int = 64) -> None:
+    """The styles of a model as its motion encoder reads them on ``head``: the mean of the real tracks ("natural") and of the
+    teacher at rest ("teacher"). "neutral" is the one of these that is named: the real speaker's; the teacher's where training
+    saw no real data."""
+    rng = np.random.default_rng(seed)
+    for name, style in (("natural", None), ("teacher", TeacherStyle.neutral())):
+        z = np.stack([windows.reference(rng, style) for _ in range(count)])
+        shown = head.seen(torch.from_numpy(z).float().to(net.audio.mean.device))
+        net.styles[name] = net.motion(shown, REFERENCE_FPS)[1].mean(0)
+    net.styles["neutral"] = net.styles[neutral].clone()
+
+
+def style_of_habits(habits: Tensor, size: int) -> Tensor:
+    """The teacher's parameters [n, 31] -> the style [n, size] that says them, as many as there is room for; the rest of it
+    is 0. NaN where unknown."""
+    told = habits[:, ROWS[:size]]
+    return F.pad(told, (0, size - told.shape[1]))
+
+
+def habits_loss(style: Tensor, habits: Tensor) -> Tensor:
+    """Of styles [n, s], whose first numbers are to be the teacher's parameters ``habits`` [n, 31] (NaN: unknown)."""
+    wanted = habits[:, ROWS[: style.shape[1]]]
+    known = wanted.isfinite().all(1).float()
+    error = (style[:, : len(ROWS)] - wanted.nan_to_num()).square().mean(1)
+    return (error * known).sum() / known.sum().clamp(min=1)
 
 
 def single(x: Tensor) -> torch.autocast:

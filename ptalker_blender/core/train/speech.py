@@ -149,12 +149,14 @@ def main() -> None:
     parser.add_argument("--amp", default="bf16", help="bf16 is twice as fast on a CPU that has it")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--optimiser", default="adamw", help="adamw or muon")
+    parser.add_argument("--size", type=int, default=6, help="windows a batch")
     args = parser.parse_args()
     original = original_encoder(args.data)
-    task = SpeechTask(args.source or original, original, args.data, args.fits)
+    task = SpeechTask(args.source or original, original, args.data, args.fits, args.size)
     settings = LoopSettings(
         steps=100_000, minutes=args.minutes, rate=args.rate, decay=0.01, warmup=80, every=args.every, amp=args.amp,
-        threads=args.threads, workers=args.workers,
+        threads=args.threads, workers=args.workers, optimiser=args.optimiser,
     )  # fmt: skip
     print(fit(task, settings, args.out, file="probe.safetensors"))
 

@@ -33,9 +33,9 @@ from ..model.ptalker import PTalker
 from ..runtime import ASSETS
 from ..speech import RATE, SpeechEncoder
 from ..styles import NEUTRAL
-from .built_in_styles import sentences_of, shown
 from .heads import ict_heads
 from .pack import write_sums
+from .shown import sentences_of, shown
 
 BRANCH = ("style_in", "pool", "style_out")  # of AudioEncoder
 TRACKED = "grid_s1/"  # the real speaker's clips, whose face the neutral style is of
