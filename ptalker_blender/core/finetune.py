@@ -38,9 +38,9 @@ RATE_ADAPTER, RATE_STYLE = 1e-3, 2e-3  # Adam's
 DECAY = 1e-2
 MOST_STEPS, EVERY, PATIENCE = 200, 10, 8  # steps; between two tests; tests without a better one
 FPS = 25.0  # at which it is learned
-KEEP_TIMING, KEEP_PLACE = 1.0, 1.0  # weights of what must stay on others' speech
+KEEP_TIMING, KEEP_PLACE = 3.0, 2.0  # weights of what must stay on others' speech
 JUDGED, ALIKE = 8, 0.98  # pieces of others' speech at each test; least r of their lip gap with the original's
-LESS = 0.002  # and by so much it may be less than that of the last layer solved alone
+LESS = 0.001  # and by so much it may be less than that of the last layer solved alone
 WEIGHTS = {"vertex": 1.0, "velocity": 0.5, "channel": 0.5, "gap": 0.3, "correlation": 0.3}
 
 Learned = Callable[[float, float, "float | None"], None]  # fraction, loss, held-out error

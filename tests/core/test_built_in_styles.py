@@ -11,7 +11,7 @@ import torch
 from tiny_corpus import write_corpus
 
 from ptalker_blender.core.channels import INDEX
-from ptalker_blender.core.data.teacher_style import RANGES
+from ptalker_blender.core.data.teacher_style import RANGES, SHOWN
 from ptalker_blender.core.model.ptalker import PTalker
 from ptalker_blender.core.runtime import ASSETS, check_sums
 from ptalker_blender.core.styles import choose, fingerprint
@@ -41,8 +41,10 @@ def test_they_are_added_to_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Monk
     for name in built_in_styles.PRESETS:
         assert after.styles[name].isfinite().all() and (after.styles[name] - after.styles["neutral"]).norm() > 1e-3
         assert after.personal[name].shape == (2, 52) and after.personal[name].isfinite().all()
-    smile = after.personal["wide smile"][1, INDEX["mouthSmileLeft"]]
-    assert float(smile) > 0.1 and abs(float(after.personal["big jaw"][1, INDEX["mouthSmileLeft"]])) < 0.05
+    smile = SHOWN.index("rest_smile")
+    wide, jaw = (float((after.styles[n] - after.styles["neutral"])[smile]) for n in ("wide smile", "big jaw"))
+    assert wide == pytest.approx(0.42 / RANGES["rest_smile"][3], abs=0.02) and jaw == pytest.approx(0, abs=0.01)
+    assert abs(float(after.personal["big jaw"][1, INDEX["mouthSmileLeft"]])) < 0.05
     chosen = choose("wide smile", 1.0, after.styles, personals=after.personal).personal
     assert chosen is not None and torch.equal(chosen.tensor(), after.personal["wide smile"])
     check_sums(assets)

@@ -13,6 +13,7 @@ from style_clips import clip, head, model, moving, sound, weights
 from ptalker_blender.core.channels import INDEX, LOWER_FACE
 from ptalker_blender.core.clips import Clip, clip_of
 from ptalker_blender.core.data.teacher import TeacherStyle
+from ptalker_blender.core.data.teacher_style import SHOWN
 from ptalker_blender.core.personal import Personal, memory, personal_of
 from ptalker_blender.core.reference import read_style
 from ptalker_blender.core.styles import load_style, save_style
@@ -44,7 +45,7 @@ def test_factors_and_shifts_are_found_the_better_the_longer(seconds: float) -> N
     shown[:, JAW] += 0.5 * made[:, JAW]
     shown[:, SMILE] += 0.2
     found = personal_of(made, shown, 25.0)
-    off = 0.6 if seconds < 10 else 0.15
+    off = 0.75 if seconds < 10 else 0.25
     means = [x.mean(0) for x in (made, shown, found.shaped(torch.from_numpy(made)).numpy())]
     for channel in (JAW, SMILE):
         was, wanted, got = (float(mean[channel]) for mean in means)
@@ -52,7 +53,7 @@ def test_factors_and_shifts_are_found_the_better_the_longer(seconds: float) -> N
     others = [i for i in range(52) if i not in (JAW, SMILE)]
     assert float(found.more[others].abs().max()) < 0.05 and float(found.shift[others].abs().max()) < 0.02
     unknown = personal_of(made, shown, 25.0, rest_known=False)
-    assert 0.05 < float(unknown.more[JAW]) < 0.65 and float(unknown.shift.abs().max()) == 0
+    assert 0.01 < float(unknown.more[JAW]) < 0.65 and float(unknown.shift.abs().max()) == 0
 
 
 def test_what_wanders_tells_less_than_what_stays() -> None:
@@ -86,16 +87,19 @@ def test_lips_that_met_meet() -> None:
 def test_a_reference_with_sound_says_more_than_its_vector(smiling: Clip, tmp_path: Path) -> None:
     reading = read_style(model(), smiling, use="motion")
     assert reading.style.personal is not None and not reading.warnings
-    assert float(reading.style.personal.shift[SMILE]) > 0.03
     silent = read_style(model(), replace(smiling, audio=None))
-    assert silent.style.personal is None
+    assert silent.style.personal is None and reading.motion and silent.motion
+    assert torch.equal(reading.motion.vector, silent.motion.vector) and torch.equal(silent.style.vector, silent.motion.vector)
+    assert not torch.allclose(reading.style.vector, reading.motion.vector, atol=0.05), "the sound says more of the vector, too"
+    smile = SHOWN.index("rest_smile")
+    assert float(reading.style.vector[smile] - model().network.styles["neutral"][smile]) > 1
     save_style(tmp_path / "s.safetensors", reading.style)
     truth, errors = weights(SMILING), []
-    for style in (load_style(tmp_path / "s.safetensors"), replace(reading.style, personal=None)):
+    for style in (load_style(tmp_path / "s.safetensors"), silent.style):
         made = model().generate(sound(), 25.0, style=style)[: len(truth)]
         off = (made - truth[: len(made)])[:, list(LOWER_FACE)]
         errors.append(np.linalg.norm(np.tensordot(off, head()[2][list(LOWER_FACE)], 1), axis=-1).mean())
-    assert errors[0] < 0.9 * errors[1]
+    assert errors[0] < 0.95 * errors[1]
 
 
 def test_sound_of_something_else_is_told_and_left_out(smiling: Clip) -> None:

@@ -15,7 +15,7 @@ from ptalker_blender.core.clips import Clip, clip_of, read_clip, read_reference
 from ptalker_blender.core.data.teacher import TeacherStyle
 from ptalker_blender.core.errors import Cancelled, PTalkerError
 from ptalker_blender.core.mesh.bounded import bounded
-from ptalker_blender.core.reference import read_style, voiced
+from ptalker_blender.core.reference import read_style, together, voiced
 
 
 def refused(path: Path) -> str:
@@ -63,10 +63,12 @@ def test_motion_voice_and_both(spoken: Clip) -> None:
     motion, voice, both = (read_style(model(), spoken, "x", use=use) for use in ("motion", "voice", "both"))
     assert motion.style.made_from == "motion" and voice.style.made_from == "voice" and both.style.made_from == "motion and voice"
     assert motion.agreement is None and both.agreement is not None and -1 <= both.agreement <= 1
-    assert both.motion and both.voice and torch.equal(both.motion.vector, motion.style.vector)
+    assert both.motion and both.voice and motion.motion and torch.equal(both.motion.vector, motion.motion.vector)
+    assert torch.equal(both.voice.vector, voice.style.vector)
     assert 0 < voice.style.confidence < motion.style.confidence < 1
-    between = torch.stack([motion.style.vector, voice.style.vector])
-    assert (both.style.vector <= between.amax(0) + 1e-5).all() and (both.style.vector >= between.amin(0) - 1e-5).all()
+    mixed = together(model(), "x", both.motion, both.voice).style.vector
+    between = torch.stack([both.motion.vector, both.voice.vector])
+    assert (mixed <= between.amax(0) + 1e-5).all() and (mixed >= between.amin(0) - 1e-5).all()
     assert both.figures()["confidence_word"] in ("low", "fair", "good") and both.style.model == model().fingerprint
 
 

@@ -27,7 +27,7 @@ WEIGHTS: dict[str, float] = {
     "contrastive": 0.05,
     "kl": 0.02,
     "style_nce": 0.2,
-    "style_habits": 0.1,  # the teacher's parameters are read from the style
+    "style_habits": 0.7,  # the teacher's parameters are read from the style
     "style_agree": 0.3,
     "independence": 0.05,
     "adversary": 0.03,
