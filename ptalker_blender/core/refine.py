@@ -25,7 +25,7 @@ DELTA = 0.05  # between two styles of which the slope is taken; one spread over 
 UNSURE = 0.3  # how far the style may lie from where it was read, standard deviation of each number
 FLOOR = 0.004  # cm, of what is left over: no fit is better than that
 LASTS = 1.0  # s for which what is left over stays the same way: so much counts as seen once
-LONGEST = 20.0  # s of a clip that are looked at in one piece
+LONGEST, FPS = 20.0, 25.0  # s of a clip, and frames a second, that are looked at
 FARTHEST = 3.0  # no number of a style moves farther
 
 
@@ -60,9 +60,10 @@ def refined(
 
 
 def _picked(e: Example) -> tuple[Example, Tensor]:
-    """The example, and the times [n] s of its frames that are looked at."""
-    frames = min(len(e.target), int(LONGEST * e.fps))
-    return e, torch.arange(frames, device=e.target.device) / e.fps
+    """What is looked at of an example, FPS frames a second or little more, and the times [n] s of these frames."""
+    every = max(1, round(e.fps / FPS))
+    target, fps = e.target[: int(LONGEST * e.fps) : every], e.fps / every
+    return Example(e.content, target, fps, e.root), torch.arange(len(target), device=target.device) / fps
 
 
 def _normal(model: PTalker, e: Example, times: Tensor, style: Tensor, rest_known: bool) -> tuple[Tensor, Tensor]:

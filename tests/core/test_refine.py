@@ -61,6 +61,16 @@ def test_without_the_face_at_rest_a_shift_says_nothing(model: PTalker, heard: Te
     assert unknown.norm() < 0.1 * known.norm()
 
 
+def test_more_frames_a_second_say_the_same(model: PTalker, heard: Tensor) -> None:
+    neutral, far = (model.network.styles[n].float() for n in ("neutral", "big jaw"))
+    slow, fast = (
+        Example(heard, torch.from_numpy(animated(model, heard, far, int(3 * fps), fps)), fps, torch.eye(52) * 0.5)
+        for fps in (25.0, 60.0)
+    )
+    found = [refined(model, [e], neutral) - neutral for e in (slow, fast)]
+    assert torch.cosine_similarity(*found, dim=0) > 0.95 and 0.8 < float(found[1].norm() / found[0].norm()) < 1.25
+
+
 def test_several_clips_say_more_and_cancel_ends_it(model: PTalker, heard: Tensor) -> None:
     neutral, far = (model.network.styles[n].float() for n in ("neutral", "big jaw"))
     one = example(model, heard, far, seconds=1.0)
