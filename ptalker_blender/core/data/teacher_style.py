@@ -43,7 +43,7 @@ RANGES: dict[str, tuple[float, float, float, float]] = {
     "squint": (0.0, 0.0, 0.35, 0.07),
 }
 
-UPPER = ("brow", "blink", "gaze", "squint")
+UPPER = ("brow", "blink", "gaze", "squint")  # how the names of the upper face's habits begin
 SHOWN = tuple(name for name in RANGES if not name.startswith(UPPER))  # what the lower face shows: the first numbers of a style
 
 
