@@ -1,6 +1,7 @@
 """What issue 5 asks of styles, as far as the corpus allows: one line a part.
 
-    python -m benchmarks.style --data DATA --fits FITS [--assets FOLDER] [--styles 20] [--only transfer,triples] [--out JSON]
+    python -m benchmarks.style --data DATA --fits FITS [--assets FOLDER] [--styles 20] [--strangers]
+        [--only transfer,triples] [--out JSON]
 Unseen teacher styles in dev sentences on ICT heads, whose references are read from vertices as an artist's are, with the rig
 head's shapes of that mesh (lessons.Shown). About 10 minutes of one processor core. docs/style.md says what the figures are.
 """
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--assets", type=Path)
     parser.add_argument("--styles", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--strangers", action="store_true", help="people whom another teacher makes (stranger.py)")
     parser.add_argument("--only", help=f"some of {','.join(PARTS)}")
     parser.add_argument("--out", type=Path, help="JSON")
     parser.add_argument("--threads", type=int, default=2)
@@ -44,7 +46,7 @@ def main() -> None:
     if unknown := set(chosen) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
     torch.set_num_threads(args.threads)
-    bench = Bench(PTalker.load(args.assets, "cpu"), args.data, args.fits, args.styles, args.seed)
+    bench = Bench(PTalker.load(args.assets, "cpu"), args.data, args.fits, args.styles, args.seed, args.strangers)
     found: dict[str, dict[str, float]] = {"model": {bench.model.fingerprint: 1.0}}
     for name in chosen:
         began = time.process_time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,10 +19,19 @@ from ptalker_blender.core.reference import Reading, read_style
 from ptalker_blender.core.runtime import PTalker
 from ptalker_blender.core.styles import StyleLike
 
+from .stranger import Stranger
+
 FPS = 25.0
 REFERENCE = 5.0  # s
 SENTENCES = 6  # texts in which every style is read
 LOW = list(LOWER_FACE)
+
+Way = Callable[[Sequence[Sequence], np.ndarray], np.ndarray]  # of speaking: phones, times [T] s -> weights [T, K]
+
+
+def way_of(style: TeacherStyle) -> Way:
+    """As our teacher speaks in a style."""
+    return lambda phones, times: curves(phones, times, style)
 
 
 @dataclass(frozen=True)
@@ -54,16 +64,18 @@ class Head:
 
 @dataclass
 class Bench:
-    """The model and what it is asked about. ``fits``: fitted tracks (data/fit.py), None where there are none."""
+    """The model and what it is asked about. ``fits``: fitted tracks (data/fit.py), None where there are none; ``strangers``:
+    the styles are those of people that another teacher than ours makes."""
 
     model: PTalker
     data: Path
     fits: Path | None
     count: int
     seed: int
+    strangers: bool = False
     heads: list[Head] = field(init=False)
     voices: dict[str, list[Spoken]] = field(init=False)  # English dev sentences
-    styles: list[TeacherStyle] = field(init=False)
+    styles: list[Way] = field(init=False)
     sayings: list[tuple[np.ndarray, list]] = field(init=False)  # SENTENCES texts, none shares a sentence: audio, phones
     _vectors: dict[int, np.ndarray] = field(init=False, default_factory=dict)
 
@@ -74,7 +86,8 @@ class Bench:
             if c.kind == "speech" and c.path.startswith("speech/") and c.split == "dev" and c.language == "en":
                 self.voices.setdefault(c.voice, []).append(c)
         rng = np.random.default_rng([self.seed, 5])
-        self.styles = [TeacherStyle.sample(rng) for _ in range(self.count)]
+        draw = Stranger.sample if self.strangers else lambda rng: way_of(TeacherStyle.sample(rng))
+        self.styles = [draw(rng) for _ in range(self.count)]
         self.sayings = self._sayings()
 
     def _sayings(self) -> list[tuple[np.ndarray, list]]:
@@ -105,16 +118,16 @@ class Bench:
                 phones, end = [], 0.0
         return out
 
-    def take(self, phones: list, seconds: float, style: TeacherStyle) -> np.ndarray:
-        z = curves(phones, np.arange(int(seconds * FPS)) / FPS, style)
+    def take(self, phones: list, seconds: float, way: Way) -> np.ndarray:
+        z = way(phones, np.arange(int(seconds * FPS)) / FPS)
         z[:, UPPER_FACE] = 0.0
         return z
 
-    def shown(self, saying: int, style: TeacherStyle, head: Head, *, sound: bool, rest: bool = True) -> Reading:
+    def shown(self, saying: int, way: Way, head: Head, *, sound: bool, rest: bool = True) -> Reading:
         """What is read of REFERENCE s of a saying in a style."""
         audio, phones = self.sayings[saying]
         heard = audio[: round(REFERENCE * 16000)] if sound else None
-        clip = head.clip(self.take(phones, REFERENCE, style), heard, rest)
+        clip = head.clip(self.take(phones, REFERENCE, way), heard, rest)
         return read_style(self.model, clip, use="motion", shown=head.shown if rest else None)
 
     def vectors(self, head: int) -> np.ndarray:
