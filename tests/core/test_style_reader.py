@@ -11,10 +11,11 @@ from tiny_corpus import write_corpus
 
 from ptalker_blender.core.data.corpus import fit_all
 from ptalker_blender.core.data.teacher import TeacherStyle
+from ptalker_blender.core.data.teacher_style import TOLD
 from ptalker_blender.core.model.config import Config
 from ptalker_blender.core.model.ptalker import PTalker
 from ptalker_blender.core.train.loop import LoopSettings, fit
-from ptalker_blender.core.train.motion import ROWS, habits_loss, style_of_habits
+from ptalker_blender.core.train.motion import habits_loss, style_of_habits
 from ptalker_blender.core.train.style_reader import StyleTask
 
 
@@ -52,10 +53,10 @@ def test_tracks_say_who_but_not_which_habits(task: StyleTask) -> None:
 
 
 def test_a_style_says_the_habits_first() -> None:
-    habits = torch.from_numpy(np.stack([TeacherStyle(jaw=1.5).to_array(), np.full(31, np.nan, np.float32)]))
-    style = style_of_habits(habits, 32)
-    assert style.shape == (2, 32) and style[0, 1] == pytest.approx(2.0) and style[0].abs().sum() == pytest.approx(2.0)
-    assert style[1, : len(ROWS)].isnan().all()
+    habits = torch.from_numpy(np.stack([TeacherStyle(jaw=1.5).told(), np.full(TOLD, np.nan, np.float32)]))
+    style = style_of_habits(habits, TOLD + 8)
+    assert style.shape == (2, TOLD + 8) and style[0, 1] == pytest.approx(2.0) and style[0].abs().sum() == pytest.approx(2.0)
+    assert style[1, :TOLD].isnan().all()
     assert style_of_habits(habits, 8).shape == (2, 8)
     assert habits_loss(style.nan_to_num(5.0), habits) == 0, "what is unknown does not count"
-    assert habits_loss(torch.zeros(2, 32), habits) == pytest.approx(4 / len(ROWS))
+    assert habits_loss(torch.zeros(2, TOLD + 8), habits) == pytest.approx(4 / TOLD)

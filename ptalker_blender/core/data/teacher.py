@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
 from ..channels import CHANNELS, INDEX
 from ..upper_face import upper_face
 from .dominance import ARTICULATOR, GROUPS, Parameters, mixture, spread
+from .idiolect import ESTIMATE
 from .phonemes import BILABIAL, BILABIAL_STOPS, LABIODENTAL, NEIGHBOURS, SILENCE, segments
 from .teacher_style import TeacherStyle
 
-ESTIMATE = Path(__file__).with_name("teacher.json")
 CHUNK = 128  # frames mixed at once, so that memory does not grow with the clip
 REACH = 4.0  # s, segments farther away have no influence
 SLOWEST = 0.35  # s, longest time constant of any style
@@ -70,6 +69,7 @@ def styled_targets(target: np.ndarray, style: TeacherStyle) -> np.ndarray:
 def _mixed(spans: list[tuple[str, float, float]], times: np.ndarray, style: TeacherStyle) -> np.ndarray:
     """[T, M] articulator curves of the styled dominance model."""
     p, row = default_parameters()
+    p = p if style.own is None else style.own.parameters  # the same labels
     rows = np.array([row[s[0]] for s in spans])
     target = styled_targets(p.target, style)[rows]
     alpha = np.exp(p.log_alpha * style.contrast)[rows]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..upper_face import Habits
+from .idiolect import NUMBERS, Idiolect
 
 # name: (neutral, low, high, spread of the sampled normal). Ranges keep faces human: lips can close, nothing crosses.
 RANGES: dict[str, tuple[float, float, float, float]] = {
@@ -45,6 +46,9 @@ RANGES: dict[str, tuple[float, float, float, float]] = {
 
 UPPER = ("brow", "blink", "gaze", "squint")  # how the names of the upper face's habits begin
 SHOWN = tuple(name for name in RANGES if not name.startswith(UPPER))  # what the lower face shows: the first numbers of a style
+_ROWS = [list(RANGES).index(name) for name in SHOWN]
+TOLD = len(SHOWN) + NUMBERS  # numbers of a style that have a meaning
+OWN = 0.5  # of the people of training have an idiolect
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class TeacherStyle:
     blink_duration: float = 1.0
     gaze: float = 0.5
     squint: float = 0.0
+    own: Idiolect | None = None  # None: the teacher's
 
     @classmethod
     def neutral(cls) -> TeacherStyle:
@@ -99,6 +104,17 @@ class TeacherStyle:
             values["rest_smile"] = 0.0
         return cls(**values)
 
+    @classmethod
+    def person(cls, rng: np.random.Generator) -> TeacherStyle:
+        """As ``sample``; OWN of them have an idiolect."""
+        style = cls.sample(rng)
+        return replace(style, own=Idiolect.sample(rng)) if rng.random() < OWN else style
+
+    def told(self) -> np.ndarray:
+        """[TOLD] float32, what a style vector is told: the habits of SHOWN as in ``to_array``, then the idiolect's numbers."""
+        own = np.zeros(NUMBERS, np.float32) if self.own is None else self.own.numbers()
+        return np.concatenate([self.to_array()[_ROWS], own])
+
     def to_array(self) -> np.ndarray:
         """[31] float32 in the order of the fields, scaled so that neutral is 0 and a sampled spread is 1."""
         return np.array([(getattr(self, n) - m) / s for n, (m, _, _, s) in RANGES.items()], np.float32)
@@ -107,12 +123,14 @@ class TeacherStyle:
     def from_array(cls, array: np.ndarray) -> TeacherStyle:
         """Inverse of to_array, clipped to the ranges."""
         pairs = zip(RANGES.items(), array, strict=True)
-        return cls(**{n: float(np.clip(m + s * v, low, high)) for (n, (m, low, high, s)), v in pairs})
+        return replace(cls(), **{n: float(np.clip(m + s * v, low, high)) for (n, (m, low, high, s)), v in pairs})
 
     def blended(self, other: TeacherStyle, share: float) -> TeacherStyle:
         """`share` 0 gives self, 1 gives other."""
-        mix = {f.name: (1 - share) * getattr(self, f.name) + share * getattr(other, f.name) for f in fields(self)}
-        return replace(self, **mix)
+        mix = {n: (1 - share) * getattr(self, n) + share * getattr(other, n) for n in RANGES}
+        if self.own is None and other.own is None:
+            return replace(self, **mix)
+        return replace(self, **mix, own=(self.own or Idiolect.none()).blended(other.own or Idiolect.none(), share))
 
     def habits(self) -> Habits:
         """The upper-face part of the style."""

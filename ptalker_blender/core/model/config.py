@@ -16,7 +16,8 @@ class Config:
     width: int = 192  # d: content and decoder
     heads: int = 4
     blocks: int = 3  # decoder
-    style: int = 32  # s
+    style: int = 56  # s: 48 that are told (data/teacher_style.py) and some that training finds
+    likeness: int = 0  # l: numbers after these, by which people are told apart (train/likeness.py gives a model its own)
     reach_self: float = 0.4  # seconds of other frames that a frame looks at, each way, per block
     reach_audio: float = 0.3  # seconds of audio that a frame listens to, each way, per block
     aligned: int = len(LOWER_FACE)  # C: motion is read by so many shapes of the mesh; 0: it has none by name

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ Phones = Sequence[Sequence]  # [[ipa, start_s, end_s]]
 def built_in_styles(network: PTalker) -> dict[str, Tensor]:
     """Name -> vector [s], for a trained network whose neutral style is set."""
     neutral = network.styles[NEUTRAL].cpu()
-    habits = torch.from_numpy(np.stack([TeacherStyle(**preset).to_array() for preset in PRESETS.values()]))
+    habits = torch.from_numpy(np.stack([replace(TeacherStyle(), **preset).told() for preset in PRESETS.values()]))
     told = style_of_habits(habits, len(neutral))
     return {name: neutral + row for name, row in zip(PRESETS, told, strict=True)}
 
@@ -83,7 +84,7 @@ def built_in_personal(
     neutral, plain = made(model.network.styles[NEUTRAL]), taught(TeacherStyle.neutral())
     out = {}
     for name, preset in PRESETS.items():
-        wanted = (neutral + taught(TeacherStyle(**preset)) - plain).clip(0, 1)
+        wanted = (neutral + taught(replace(TeacherStyle(), **preset)) - plain).clip(0, 1)
         out[name] = personal_of(made(styles[name]), wanted, FPS).tensor()
     return out
 

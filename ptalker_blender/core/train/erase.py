@@ -85,7 +85,7 @@ def erase(net: PTalker, data: Path, seed: int = 1) -> tuple[float, float]:
     rng = np.random.default_rng(seed)
     rigger = Rigger.load(RIG) if RIG.is_file() else None
     heads, _ = ict_heads(data / "heads" / "ict_facekit.npz", HEADS - 1, seed, rigger)
-    styles, said = [TeacherStyle.sample(rng) for _ in range(STYLES)], words(data, rng)
+    styles, said = [TeacherStyle.person(rng) for _ in range(STYLES)], words(data, rng)
     layer = net.motion.content_out[1]
     assert isinstance(layer, nn.Linear)
     q, middle, spread, before = erasure(before_norm(net, heads, styles, said))

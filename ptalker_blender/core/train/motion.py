@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from .. import losses
 from ..data.motion_set import REFERENCE_FPS, MotionSet, find_shards
 from ..data.teacher import TeacherStyle, default_parameters
-from ..data.teacher_style import RANGES, SHOWN
 from ..errors import PTalkerError
 from ..mesh.rig import ASSET as RIG
 from ..mesh.rig import Rigger
@@ -35,7 +34,6 @@ EDGE = 4  # frames at both ends of a crop that its content knows too little abou
 ALIGNED = 256  # frames of a batch that the contrastive loss compares
 HARDEST = 32  # negatives of each
 TOLD = 0.5  # of the windows whose style is known are decoded in the style as it is, not as it is read
-ROWS = [list(RANGES).index(name) for name in SHOWN]  # of TeacherStyle.to_array
 
 
 @dataclass(frozen=True)
@@ -179,8 +177,8 @@ class MotionTask:
         return torch.cat(found)[order.argsort()]
 
     def telling(self, a: Tensor, b: Tensor, habits: Tensor, distinct: Tensor) -> dict[str, Tensor]:
-        """Styles a and b [n, s] of the same people in other words on other heads: they are told from the others', and the
-        teacher's parameters ``habits`` [n, 31] (NaN: unknown) are the first numbers of each."""
+        """Styles a and b [n, s] of the same people in other words on other heads: they are told from the others', and what is
+        known of them, ``habits`` [n, TOLD] (NaN: unknown), are the first numbers of each."""
         out = {}
         if self.weights["style_nce"] and len(distinct) > 1:
             out["style_nce"] = losses.info_nce(a[distinct], b[distinct])
@@ -253,23 +251,22 @@ def set_styles(net: PTalker, windows: MotionSet, head: Head, seed: int, neutral:
     rng = np.random.default_rng(seed)
     for name, style in (("natural", None), ("teacher", TeacherStyle.neutral())):
         z = np.stack([windows.reference(rng, style) for _ in range(count)])
-        shown = head.seen(torch.from_numpy(z).float().to(net.audio.mean.device))
-        net.styles[name] = net.motion(shown, REFERENCE_FPS)[1].mean(0)
+        net.styles[name] = head.style(net, z, REFERENCE_FPS).mean(0)
     net.styles["neutral"] = net.styles[neutral].clone()
 
 
 def style_of_habits(habits: Tensor, size: int) -> Tensor:
-    """The teacher's parameters [n, 31] -> the style [n, size] that says them, as many as there is room for; the rest of it
-    is 0. NaN where unknown."""
-    told = habits[:, ROWS[:size]]
+    """What is known of people (TeacherStyle.told) [n, TOLD] -> the style [n, size] that says it, as much as there is room for;
+    the rest of it is 0. NaN where unknown."""
+    told = habits[:, :size]
     return F.pad(told, (0, size - told.shape[1]))
 
 
 def habits_loss(style: Tensor, habits: Tensor) -> Tensor:
-    """Of styles [n, s], whose first numbers are to be the teacher's parameters ``habits`` [n, 31] (NaN: unknown)."""
-    wanted = habits[:, ROWS[: style.shape[1]]]
+    """Of styles [n, s], whose first numbers are to be ``habits`` [n, TOLD] (TeacherStyle.told; NaN: unknown)."""
+    wanted = habits[:, : style.shape[1]]
     known = wanted.isfinite().all(1).float()
-    error = (style[:, : len(ROWS)] - wanted.nan_to_num()).square().mean(1)
+    error = (style[:, : wanted.shape[1]] - wanted.nan_to_num()).square().mean(1)
     return (error * known).sum() / known.sum().clamp(min=1)
 
 

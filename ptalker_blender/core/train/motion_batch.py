@@ -8,12 +8,11 @@ from torch import Tensor
 
 from ..data.motion_set import MotionSet
 from ..data.teacher import TeacherStyle
-from ..data.teacher_style import RANGES
+from ..data.teacher_style import TOLD
 from ..speech import RATE, WINDOW
 from .settings import DataSettings
 
 CROP = 2.0  # seconds that the motion encoder hears for content
-HABITS = len(RANGES)
 NO_SPEAKER = -100  # cross_entropy's ignore_index
 FRAME_RATES = (24.0, 25.0, 25.0, 30.0)
 REFERENCE_RATES, REFERENCE_LENGTHS, REFERENCE_FRAMES = (6.0, 12.0), (2.0, 5.0), 28  # frames a second, seconds, at most
@@ -46,7 +45,7 @@ class MotionBatches:
         features [B, N, C]; times [T] s from the first feature; z [B, T, K] and mask [B, T] the target; other [B, T, K] the
         same words in the style of row ``other_row`` [B]; agree [B] 1 where the voice belongs to that style; speaker [B],
         NO_SPEAKER without a voice. ref_a [B + P, Ta, K] and ref_b [B + P, Tb, K]: other sentences in its style, and in P
-        styles that are only told apart; habits [B + P, 31] what these are (TeacherStyle.to_array), NaN for the real
+        styles that are only told apart; habits [B + P, TOLD] what these are (TeacherStyle.told), NaN for the real
         speaker's; distinct [n] rows of which no two have the same style. Without dimensions: fps, fps_a and fps_b of the
         references, crop (first frame of it), head (that losses are measured on), and the heads that the references are
         played on: head_a0 and head_a1, the first and the second half of ref_a; head_b0 and head_b1, every other row of ref_b.
@@ -85,7 +84,7 @@ class MotionBatches:
     def _references(self, rng: np.random.Generator, styles: list[TeacherStyle | None], real: int) -> dict[str, Tensor]:
         """ref_a, ref_b, habits and what belongs to them: see ``draw``. The first ``real`` styles are those of real windows."""
         s, out = self.settings, {}
-        extra = [TeacherStyle.sample(rng) for _ in range(s.style_pairs)]
+        extra = [TeacherStyle.person(rng) for _ in range(s.style_pairs)]
         for i in range(1, len(extra)):
             if rng.random() < ALIKE:
                 extra[i] = extra[i - 1].blended(extra[i], float(rng.uniform(0.4, 0.8)))
@@ -101,9 +100,9 @@ class MotionBatches:
             out |= {f"ref_{side}": torch.from_numpy(shown).float(), f"fps_{side}": torch.tensor(fps)}
         heads = rng.choice(s.motion_heads, 4, replace=s.motion_heads < 4)
         out |= {k: torch.tensor(int(h)) for k, h in zip(("head_a0", "head_a1", "head_b0", "head_b1"), heads, strict=True)}
-        unknown = np.full(HABITS, np.nan, np.float32)  # of a real person nobody knows them
+        unknown = np.full(TOLD, np.nan, np.float32)  # of a real person nobody knows them
         pairs = zip(styles, tracked, strict=True)
-        habits = np.stack([style.to_array() if style and not on_track else unknown for style, on_track in pairs])
+        habits = np.stack([style.told() if style and not on_track else unknown for style, on_track in pairs])
         return out | {"habits": torch.from_numpy(habits)}
 
     def _style(self, rng: np.random.Generator, i: int, row: int) -> tuple[TeacherStyle | None, str, float]:
@@ -118,4 +117,4 @@ class MotionBatches:
             return TeacherStyle.neutral(), "neutral", 0.0
         if kind < NEUTRAL + HOME and w.own_voice(i):
             return w.home[voice], voice, 1.0
-        return TeacherStyle.sample(rng), str(row), 0.0
+        return TeacherStyle.person(rng), str(row), 0.0

@@ -1,10 +1,10 @@
 """Teach the motion encoder to read styles: many more references a minute than where there is speech to be decoded as well.
 
     python -m ptalker_blender.core.train.style_reader --data DATA --corpus SHARDS --model MODEL --out RUN --minutes 10
-The teacher speaks in random styles on many heads, and its parameters are to be the first numbers of the style; of real
-tracks with random habits it is only known which are the same person's. RUN/ptalker.safetensors is MODEL with another
-motion encoder and with its own styles as this one reads them, for ``train --init``, which brings the rest of the model
-together with it, or to be packed.
+The teacher speaks in random styles on many heads, every second time with an idiolect, and what is known of these people is
+to be the first numbers of the style; of real tracks with random habits it is only known which are the same person's.
+RUN/ptalker.safetensors is MODEL with another motion encoder and with its own styles as this one reads them, for
+``train --init``, which brings the rest of the model together with it, or to be packed.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from .. import losses
 from ..data.motion_set import MotionSet
 from ..data.teacher import TeacherStyle
+from ..data.teacher_style import SHOWN
 from ..mesh.rig import ASSET as RIG
 from ..mesh.rig import Rigger
 from ..model.ptalker import PTalker
 from .heads import ict_heads
 from .loop import LoopSettings, fit
-from .motion import ROWS, habits_loss, set_styles
+from .motion import habits_loss, set_styles
 from .motion_batch import REFERENCE_FRAMES, REFERENCE_LENGTHS, REFERENCE_RATES
 from .motion_heads import motion_heads, tracked
 
@@ -36,7 +37,7 @@ TESTED = 200  # styles of a validation
 
 
 class StyleTask:
-    """See train/loop.py's Task. A batch: ref_a, ref_b [n, T, K] with fps_a, fps_b, habits [n, 31] (NaN: unknown), heads [2]."""
+    """See train/loop.py's Task. A batch: ref_a, ref_b [n, T, K] with fps_a, fps_b, habits [n, TOLD] (NaN: unknown), heads [2]."""
 
     def __init__(self, model: Path, data: Path, corpus: Path, fits: Path, seed: int = 1) -> None:
         """Raises PTalkerError (checkpoint_missing, checkpoint_broken, fits_missing, shards_broken)."""
@@ -55,14 +56,14 @@ class StyleTask:
         return self._draw(rng, STYLES, round(ON_TRACKS * STYLES))
 
     def _draw(self, rng: np.random.Generator, count: int, on_tracks: int) -> dict[str, Tensor]:
-        styles = [TeacherStyle.sample(rng) for _ in range(count)]
+        styles = [TeacherStyle.person(rng) for _ in range(count)]
         out = {}
         for side in "ab":
             fps = float(rng.uniform(*REFERENCE_RATES))
             seconds = min(float(rng.uniform(*REFERENCE_LENGTHS)), REFERENCE_FRAMES / fps)
             shown = [self.set.reference(rng, s, seconds, fps, i < on_tracks) for i, s in enumerate(styles)]
             out |= {f"ref_{side}": torch.from_numpy(np.stack(shown)).float(), f"fps_{side}": torch.tensor(fps)}
-        habits = np.stack([s.to_array() for s in styles])
+        habits = np.stack([s.told() for s in styles])
         habits[:on_tracks] = np.nan
         return out | {"habits": torch.from_numpy(habits), "heads": torch.from_numpy(rng.choice(HEADS, 2, replace=False))}
 
@@ -75,13 +76,16 @@ class StyleTask:
         return {"habits": habits, "nce": losses.info_nce(*read)}
 
     def validate(self, modules: dict[str, nn.Module]) -> dict[str, float]:
-        """Share of the variance of the teacher's parameters that is read of one reference, its rest known, mean and least."""
+        """Share of the variance of what is known of people that is read of one reference, its rest known: of habits, mean and
+        least; of idiolects, mean."""
         t = self.tested
         head = self.heads[0].to(next(modules["motion"].parameters()).device)
         style = modules["motion"](head.seen(t["ref_a"].to(head.basis.device)), float(t["fps_a"]))[1].cpu()
-        wanted = t["habits"][:, ROWS[: style.shape[1]]]
-        told = 1 - (style[:, : len(ROWS)] - wanted).square().mean(0) / wanted.var(0)
-        return {"told": float(told.mean()), "least": float(told.min()), "score": float(told.mean())}
+        wanted = t["habits"][:, : style.shape[1]]
+        told = 1 - (style[:, : wanted.shape[1]] - wanted).square().mean(0) / wanted.var(0)
+        habits, own = told[: len(SHOWN)], told[len(SHOWN) :]
+        found = {"told": float(habits.mean()), "least": float(habits.min()), "score": float(told.mean())}
+        return found | ({"own": float(own.mean())} if len(own) else {})
 
     def save(self, modules: dict[str, nn.Module], path: Path, figures: dict[str, float]) -> None:
         net, neutral = copy.deepcopy(self.net).cpu(), self.net.styles["neutral"]
