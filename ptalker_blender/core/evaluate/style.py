@@ -44,10 +44,8 @@ def reference(phones: list, style: TeacherStyle) -> np.ndarray:
 
 @torch.inference_mode()
 def motion_style(ours: Ours, z: np.ndarray, head: Head) -> np.ndarray:
-    """References z [n, T, K] played on a mesh -> style vectors [n, s]."""
-    net, where = ours.model.network, ours.model.device
-    seen = head.to(where).seen(torch.from_numpy(z).float().to(where))
-    return net.motion(seen, REFERENCE_FPS)[1].float().cpu().numpy()
+    """References z [n, T, K] played on a mesh -> style vectors [n, s + l]."""
+    return head.style(ours.model.network, z, REFERENCE_FPS).cpu().numpy()
 
 
 @torch.inference_mode()

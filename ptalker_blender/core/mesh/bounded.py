@@ -29,20 +29,24 @@ class BoundedSolver:
         self.gram = gram + np.diag(RIDGE * size + FLOOR * max(float(size.mean()), 1e-30))
 
     def __call__(self, chunks: Iterable[np.ndarray], rest: np.ndarray | None) -> np.ndarray:
-        """Frames [t, V, 3], chunk by chunk, the face at rest [V, 3] -> weights [T, K] float32. Where nobody knows the rest,
-        the frame of least jaw stands for it, of those in which the eyes are open."""
+        """Frames [t, V, 3], chunk by chunk, the face at rest [V, 3] (None: nobody knows it) -> weights [T, K] float32."""
         still, pulls = rest, []
         for chunk in chunks:
             still = chunk[0] if still is None else still
             moved = steadied(chunk, still.astype(np.float32), self.still) - still
             pulls.append(moved.reshape(len(chunk), -1) @ self.weighted.T)
-        pull = np.concatenate(pulls).astype(np.float64)
-        if rest is None:
-            free = np.linalg.solve(self.gram, pull.T)
-            lids = free[INDEX["eyeBlinkLeft"]] + free[INDEX["eyeBlinkRight"]]
-            jaw = np.where(lids <= np.median(lids), free[INDEX["jawOpen"]], np.inf)
-            pull = pull - pull[int(jaw.argmin())]
-        return bounded(self.gram, pull)
+        return solved(self.gram, np.concatenate(pulls).astype(np.float64), rest is not None)
+
+
+def solved(gram: np.ndarray, pull: np.ndarray, rest_known: bool) -> np.ndarray:
+    """One clip: gram [K, K] of the shapes, pull [T, K] how much of each its displacements hold -> weights [T, K] float32.
+    Where nobody knows the rest, the frame of least jaw stands for it, of those in which the eyes are open."""
+    if not rest_known:
+        free = np.linalg.solve(gram, pull.T)
+        lids = free[INDEX["eyeBlinkLeft"]] + free[INDEX["eyeBlinkRight"]]
+        jaw = np.where(lids <= np.median(lids), free[INDEX["jawOpen"]], np.inf)
+        pull = pull - pull[int(jaw.argmin())]
+    return bounded(gram, pull)
 
 
 def bounded(gram: np.ndarray, pull: np.ndarray) -> np.ndarray:

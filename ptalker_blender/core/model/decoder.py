@@ -45,10 +45,12 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """a [B, N, d] at audio_times [N], style [B, s], query times [T] s -> weights [B, T, K], not yet clamped."""
+    """a [B, N, d] at audio_times [N], style [B, s + l], query times [T] s -> weights [B, T, K], not yet clamped. Of the style,
+    the first s numbers count."""
 
     def __init__(self, c: Config) -> None:
         super().__init__()
+        self.size = c.style
         self.style = nn.Sequential(nn.Linear(c.style, c.width), nn.SiLU(), nn.Linear(c.width, c.width))
         self.query = nn.Linear(c.width, c.width)
         self.blocks = nn.ModuleList(Block(c) for _ in range(c.blocks))
@@ -59,7 +61,7 @@ class Decoder(nn.Module):
         self.halo = c.blocks * (c.reach_self + c.reach_audio) + 0.3  # seconds that one frame can be influenced from
 
     def forward(self, audio: Tensor, audio_times: Tensor, style: Tensor, times: Tensor) -> Tensor:
-        s = self.style(style)
+        s = self.style(style[:, : self.size])
         x = self.query(resample(audio, audio_times, times))
         for block in self.blocks:
             x = block(x, times, audio, audio_times, s)

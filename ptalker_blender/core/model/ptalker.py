@@ -11,12 +11,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..channels import CHANNELS
+from ..channels import CHANNELS, LOWER_FACE
 from ..errors import PTalkerError
 from .audio_encoder import AudioEncoder
 from .config import Config
 from .contact import Contact
 from .decoder import Decoder, clamp_weights
+from .likeness import Likeness
 from .motion_encoder import MotionEncoder
 
 
@@ -31,7 +32,8 @@ class PTalker(nn.Module):
         self.motion = MotionEncoder(config)
         self.decoder = Decoder(config)
         self.contact = Contact() if config.channels == len(CHANNELS) else None  # free channels have no lips by name
-        self.styles: dict[str, Tensor] = {"neutral": torch.zeros(config.style)}
+        self.likeness = Likeness(len(LOWER_FACE), config.likeness) if config.likeness else None
+        self.styles: dict[str, Tensor] = {"neutral": torch.zeros(config.style + config.likeness)}
         self.personal: dict[str, Tensor] = {}
 
     def forward(self, features: Tensor, feature_times: Tensor, style: Tensor, times: Tensor) -> Tensor:

@@ -12,10 +12,12 @@ from torch import Tensor
 from ..channels import LOWER_FACE
 from ..losses import factor
 from ..mesh.aligned import solver
+from ..mesh.bounded import BoundedSolver, solved
 from ..mesh.coarse import pool
 from ..mesh.graph import MeshGraph, build_graph
 from ..mesh.reader import NODES, coarse_tensors
 from ..mesh.rig import Rigger
+from ..model.ptalker import PTalker
 from ..model.seen import Seen
 from .rig_heads import CENTRE, UNIT
 
@@ -33,6 +35,8 @@ class Head:
     basis: Tensor
     align: Tensor
     root: Tensor  # [K, K], losses.factor
+    gram: np.ndarray  # [K, K] of the shapes that the rig head sees on it (mesh/bounded.py)
+    pull: np.ndarray  # [K, K] how much of each of them a channel holds
 
     def motion(self, z: Tensor) -> Tensor:
         """z [B, T, K] -> node displacements [B, T, n, 3], face frame."""
@@ -41,6 +45,19 @@ class Head:
     def seen(self, z: Tensor) -> Seen:
         """Weights z [B, T, K] played on the head, from its rest."""
         return Seen(self.motion(z), z @ self.align.T, z.new_ones(len(z)), self.graph)
+
+    def solved(self, z: np.ndarray, rest_known: bool = True) -> np.ndarray:
+        """Weights z [B, T, K] played on the head -> weights [B, T, K] of the shapes that the rig head sees on it."""
+        return np.stack([solved(self.gram, clip.astype(np.float64) @ self.pull, rest_known) for clip in z])
+
+    def style(self, net: PTalker, z: np.ndarray, rate: float) -> Tensor:
+        """What a model reads of weights z [B, T, K] played on the head, ``rate`` frames a second, rest known: [B, s + l]."""
+        device = net.audio.mean.device
+        read = net.motion(self.to(device).seen(torch.from_numpy(z).float().to(device)), rate)[1].float()
+        if net.likeness is None:
+            return read
+        seen = torch.from_numpy(self.solved(z)[..., list(LOWER_FACE)]).to(device)
+        return torch.cat([read, net.likeness(seen, read.new_ones(len(z)), rate)], -1)
 
     def to(self, device: torch.device) -> Head:
         graph = {k: v.to(device) for k, v in self.graph.items()}
@@ -114,10 +131,11 @@ def head_of(
 ) -> Head:
     """graph in the face frame; the truth ``basis`` and the ``shapes`` that motion is read by, [K, V, 3] in the mesh's unit."""
     coarse = pool(graph, torch.zeros(len(graph.pos), 1), n=nodes)
+    seen = BoundedSolver(graph, shapes, np.zeros(len(graph.pos)))
     align = np.tensordot(solver(shapes, graph.area), basis, ((1, 2), (1, 2)))  # [C, K]
     return Head(
         name, coarse_tensors(coarse, shapes), coarse.motion(basis).float(), torch.from_numpy(align).float(),
-        torch.zeros(0) if root is None else root,
+        torch.zeros(0) if root is None else root, seen.gram, basis.reshape(len(basis), -1) @ seen.weighted.T,
     )  # fmt: skip
 
 

@@ -22,13 +22,10 @@ Phones = Sequence[Sequence]  # [[ipa, start_s, end_s]]
 
 
 def shown(network: PTalker, heads: Sequence[Head], sentences: Sequence[Phones], style: TeacherStyle) -> Tensor:
-    """The mean of what the motion encoder says of a teacher style: [s]."""
+    """The mean of what a model reads of a teacher style: [s + l]."""
     z = np.stack([_reference(phones, style) for phones in sentences])
-    device = network.audio.mean.device
-    weights = torch.from_numpy(z).float().to(device)
-    parts = np.array_split(np.arange(len(weights)), len(heads))
-    pairs = zip(heads, parts, strict=True)
-    return torch.cat([network.motion(head.seen(weights[part]), REFERENCE_FPS)[1] for head, part in pairs if len(part)]).mean(0)
+    pairs = zip(heads, np.array_split(z, len(heads)), strict=True)
+    return torch.cat([head.style(network, part, REFERENCE_FPS) for head, part in pairs if len(part)]).mean(0)
 
 
 def _reference(phones: Phones, style: TeacherStyle) -> np.ndarray:

@@ -100,7 +100,8 @@ def motion_styles(net: PTalker, data: Path, seed: int, count: int = STYLES) -> T
     rigger = Rigger.load(RIG) if RIG.is_file() else None
     heads, _ = ict_heads(data / "heads" / "ict_facekit.npz", HEADS - 1, seed, rigger)
     sentences, rng = sentences_of(data, SENTENCES), np.random.default_rng(seed)
-    return torch.stack([shown(net, heads, sentences, TeacherStyle.sample(rng)) for _ in range(count)]).float()
+    read = [shown(net, heads, sentences, TeacherStyle.sample(rng)) for _ in range(count)]
+    return torch.stack(read).float()[:, : net.config.style]  # of likeness, a voice says nothing
 
 
 def spread(styles: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,7 +145,7 @@ def solve(
     r = len(directions)
     wide = wide.clamp(min=LEAST * float(wide.max()))[:r]
     scale = torch.minimum(FIRST * wide[0] / found[0], MOST * wide / found)
-    return Reading(middle, directions, axes[:, :r] * scale, net.styles[NEUTRAL].float(), attention)
+    return Reading(middle, directions, axes[:, :r] * scale, net.styles[NEUTRAL].float()[: net.config.style], attention)
 
 
 def listen(x: Tensor, speech: Tensor) -> Attention:
