@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .clips import Clip
+from .compare import told_by_sound
 from .errors import PTalkerError
 from .lessons import Lesson, Shown, lesson_of
-from .reference import style_of_motion
-from .refine import Example, refined
+from .personal import Personal
+from .reference import likened, style_of_motion
 from .runtime import PTalker
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """``start`` [s + l]: the style that comes nearest to what is learned of the lessons; ``personal``: what it does not say,
+    None where sound and motion hardly belong together."""
+
+    lessons: list[Lesson]
+    start: Tensor
+    personal: Personal | None
 
 
 def prepare(
     model: PTalker, clips: Sequence[Clip], tell: Callable[[str, float], None], cancelled: Callable[[], bool] | None
-) -> tuple[list[Lesson], Tensor]:
-    """-> lessons, and the style [s] that is read from what is learned of them."""
+) -> Prepared:
+    """Raises PTalkerError (option_invalid, face_not_found, reference_short, reference_silent, reference_still), Cancelled."""
     if not clips:
         raise PTalkerError("option_invalid", "There is no clip to learn from.")
     lessons, vectors, shown = [], [], None
@@ -27,12 +39,14 @@ def prepare(
         if shown is None or not _same_mesh(clip, clips[i - 1]):
             shown = Shown.of(model, clip, cancelled)
         lesson = lesson_of(model, clip, shown, cancelled)
-        part = style_of_motion(model, clip.part(lesson.learned), shown.reader, cancelled)
+        part, taught = style_of_motion(model, clip.part(lesson.learned), shown.reader, cancelled), lesson.taught
+        vector = likened(model, part.vector, taught.target.cpu().numpy(), lesson.fps, clip.rest is not None)
         lessons.append(lesson)
-        vectors.append(part.vector * lesson.learned)
-    start = (torch.stack(vectors).sum(0) / sum(x.learned for x in lessons)).to(model.device)
-    examples = [Example(x.content, x.target[: int(x.learned * x.fps)], x.fps, x.root) for x in lessons]
-    return lessons, refined(model, examples, start, all(clip.rest is not None for clip in clips), cancelled)
+        vectors.append(vector * lesson.learned)
+    start = torch.stack(vectors).sum(0) / sum(x.learned for x in lessons)
+    rest_known = all(clip.rest is not None for clip in clips)
+    told = told_by_sound(model, [x.taught for x in lessons], start, rest_known, cancelled)
+    return Prepared(lessons, *told) if told else Prepared(lessons, start.to(model.device), None)
 
 
 def _same_mesh(a: Clip, b: Clip) -> bool:

@@ -12,43 +12,50 @@ from torch import Tensor
 
 from .channels import UPPER_FACE
 from .clips import Clip
-from .lessons import STEP, Lesson, content_of
+from .lessons import STEP, Example, content_of
 from .personal import TOGETHER, Personal, agreement, personal_of
-from .refine import Example, refined
+from .refine import refined
 
 if TYPE_CHECKING:
     from .runtime import PTalker
 
+FPS = 25.0  # at which takes are compared
+
 
 def told_by_sound(
-    model: PTalker, clip: Clip, seen: np.ndarray, root: Tensor, style: Tensor, cancelled: Callable[[], bool] | None = None
+    model: PTalker, examples: Sequence[Example], style: Tensor, rest_known: bool, cancelled: Callable[[], bool] | None = None
 ) -> tuple[Tensor, Personal] | None:
-    """``clip`` with its sound; ``seen`` [T, K] the weights that its motion is made of; root [K, K] of its mesh
-    (losses.factor, cm); style [s] as it was read from its motion -> the style, and what is personal. None where sound and
-    motion hardly belong together. Raises Cancelled."""
-    assert clip.audio is not None
-    content, known = content_of(model, clip.audio, cancelled), clip.rest is not None
-    if _apart(model, animated(model, content, style, clip.frames, clip.fps), seen):
+    """Takes of one person with their sound; style [s + l] as it was read from their motion -> the style that comes nearest,
+    and what is personal beyond it, both on the model's device. None where sound and motion hardly belong together. Raises
+    Cancelled."""
+    style = style.to(model.device)
+    made, seen = _compared(model, examples, style)
+    if _apart(model, made, seen):
         return None
+    style = refined(model, examples, style, rest_known, cancelled)
+    made, seen = _compared(model, examples, style)
+    return style, personal_of(made, seen, FPS, rest_known).to(model.device)
+
+
+def example_of(
+    model: PTalker, clip: Clip, seen: np.ndarray, root: Tensor, cancelled: Callable[[], bool] | None = None
+) -> Example:
+    """``clip`` with its sound; ``seen`` [T, K] the weights that its motion is made of; root [K, K] of its mesh
+    (losses.factor, cm). Raises Cancelled."""
+    assert clip.audio is not None
     target = torch.from_numpy(seen).float().to(model.device)
     target[:, UPPER_FACE] = 0.0
-    example = Example(content, target, clip.fps, root.to(model.device))
-    style = refined(model, [example], style.to(model.device), known, cancelled)
-    made = animated(model, content, style, clip.frames, clip.fps)
-    return style.cpu(), personal_of(made, seen, clip.fps, known)
+    return Example(content_of(model, clip.audio, cancelled), target, clip.fps, root.to(model.device))
 
 
-def personal_of_lessons(
-    model: PTalker, lessons: Sequence[Lesson], style: Tensor, fps: float, rest_known: bool
-) -> Personal | None:
-    """Of what is learned of all clips, compared at ``fps``, in the style that was read; on the model's device."""
+def _compared(model: PTalker, examples: Sequence[Example], style: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """What the model makes of the sounds in a style, and what is shown with them, one after another: [T, K] at FPS, each."""
     made, seen = [], []
-    for lesson in lessons:
-        frames = int(lesson.learned * fps)
-        made.append(animated(model, lesson.content, style, frames, fps))
-        seen.append(lesson.at(torch.arange(frames, device=lesson.target.device) / fps).cpu().numpy())
-    ours, theirs = np.concatenate(made), np.concatenate(seen)
-    return None if _apart(model, ours, theirs) else personal_of(ours, theirs, fps, rest_known).to(model.device)
+    for e in examples:
+        frames = int(len(e.target) / e.fps * FPS)
+        made.append(animated(model, e.content, style, frames, FPS))
+        seen.append(e.at(torch.arange(frames, device=e.target.device) / FPS).cpu().numpy())
+    return np.concatenate(made), np.concatenate(seen)
 
 
 @torch.no_grad()

@@ -22,7 +22,6 @@ from . import losses
 from .adapters import adapted, adapter_of, merged, together
 from .clip_lessons import prepare
 from .clips import Clip
-from .compare import personal_of_lessons
 from .errors import Cancelled, PTalkerError
 from .lessons import STEP, Lesson, other_content
 from .model.contact import Contact
@@ -80,19 +79,18 @@ def fine_tune(
     if not 0 < minutes <= 24 * 60:
         raise PTalkerError("option_invalid", f"{minutes:g} minutes of fine-tuning are not possible.")
     tell = progress or (lambda stage, fraction: None)
-    lessons, start = prepare(model, clips, lambda stage, part: tell(stage, 0.2 * part), cancelled)
-    personal = personal_of_lessons(model, lessons, start, FPS, all(clip.rest is not None for clip in clips))
+    ready = prepare(model, clips, lambda stage, part: tell(stage, 0.2 * part), cancelled)
     other = other_content(model, round(PIECE / STEP), cancelled)
-    tutor = Tutor(model, lessons, start, personal, other, seed)
+    tutor = Tutor(model, ready.lessons, ready.start, ready.personal, other, seed)
     state = tutor.run(minutes * 60, learned, cancelled)
     if state.cancelled and not state.better:
         raise Cancelled
     seconds = sum(c.seconds for c in clips)
     confidence = 1.0 - math.exp(-seconds / 10.0)
-    kept = None if state.better or personal is None else personal.to(torch.device("cpu"))
+    kept = None if state.better or ready.personal is None else ready.personal.to(torch.device("cpu"))
     style = Style(
         tutor.best_style, name, "fine-tuning", seconds, confidence, model.fingerprint, tutor.best_adapter,
-        max(lessons, key=lambda x: x.seconds).habits, kept,
+        max(ready.lessons, key=lambda x: x.seconds).habits, kept,
     )  # fmt: skip
     return Tuned(
         style, tutor.before, state.error, state.step, state.cancelled, tuple(tutor.warnings + state.warnings), tutor.curves()
@@ -154,7 +152,8 @@ class Tutor:
         """The change of the last layer alone that is best on what is held out, and its error there; none, and the error
         before, where it is not better or others' lips would move at other times."""
         best, error = {}, self.before
-        for change in head_changes(self.original, self.lessons, self.start, self.model.network.finish):
+        other, gap = (self.other, self.content_times, self.times), self.contact.gap[:, 0]
+        for change in head_changes(self.original, self.lessons, self.start, self.model.network.finish, other, gap):
             decoder = merged(self.original, change)
             found, _ = self.test(decoder, self.start)
             if found < error and self.alike(decoder, self.start) >= ALIKE:

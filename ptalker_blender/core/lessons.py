@@ -33,18 +33,14 @@ MARGIN = 0.6  # s between what is learned and what is held out, of no use to eit
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """One clip. ``content`` [N, d] at (i + 0.25) * STEP s (AudioEncoder.times), ``target`` [T, K] at i / fps s: the weights that
-    its motion is made of, upper face 0. ``root`` [K, K] as in losses.vertex_loss, in cm; ``learned`` .. ``tested`` s: what is
-    between the end of what is learned and the beginning of what is held out. ``habits`` of the upper face, where it moves."""
+class Example:
+    """One take. ``content`` [N, d] of its sound at (i + 0.25) * STEP s (AudioEncoder.times), ``target`` [T, K] at i / fps s: the
+    weights that its motion is made of, upper face 0. ``root`` [K, K] as in losses.vertex_loss, in cm."""
 
     content: Tensor
     target: Tensor
     fps: float
     root: Tensor
-    learned: float
-    tested: float
-    habits: Habits | None = None
 
     @property
     def seconds(self) -> float:
@@ -56,6 +52,21 @@ class Lesson:
         low = x.long().clamp(max=max(len(self.target) - 2, 0))
         part = (x - low)[:, None]
         return self.target[low] * (1 - part) + self.target[(low + 1).clamp(max=len(self.target) - 1)] * part
+
+
+@dataclass(frozen=True)
+class Lesson(Example):
+    """A clip of which a part is held out. ``learned`` .. ``tested`` s: what is between the end of what is learned and the
+    beginning of what is held out. ``habits`` of the upper face, where it moves."""
+
+    learned: float
+    tested: float
+    habits: Habits | None = None
+
+    @property
+    def taught(self) -> Example:
+        """What is learned of it."""
+        return Example(self.content, self.target[: int(self.learned * self.fps)], self.fps, self.root)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .model.contact import Contact
 
-SPREAD = 0.15, 0.03  # standard deviation over people of the factor, of the shift (weights)
+SPREAD = 0.1, 0.03  # standard deviation over people of the factor, of the shift (weights)
 FLOOR = 0.04  # weights; tracked and fitted weights are no better than that
 STEADY = 6.0  # s at least for which what is left over stays the same way; a short clip cannot show it
 FIRST = 0.3, 3.0  # ridge of the first regression, which only tells what is left over

@@ -18,7 +18,7 @@ from . import SAMPLE_RATE
 from .audio import SILENCE
 from .channels import LOWER_FACE
 from .clips import Clip, read_reference
-from .compare import told_by_sound
+from .compare import example_of, told_by_sound
 from .errors import Cancelled, PTalkerError
 from .habits import habits_of_clip
 from .lessons import Shown
@@ -27,11 +27,12 @@ from .model.seen import Seen
 from .personal import APART
 from .runtime import PTalker
 from .speech import RATE
-from .styles import Style
+from .styles import NEUTRAL, Style
 from .traits import traits
 
 FPS, FRAMES = 8.0, 28  # of a window of motion, as training shows it
 MOST_WINDOWS = 18  # a minute of motion: more says nothing new
+LONG = 36  # frames of a window in which likeness is read, about
 HEARD = 6.0  # s of a window of voice
 STILL = 0.02  # aligned weight; a face that moves less does not speak
 SPEAKING = 0.8  # cm/s, how fast lips that speak part and meet; a window of 0.25 s each way counts with it
@@ -108,13 +109,16 @@ def read_style(
     tell("reading the reference", 0.0)
     named = name or (Path(reference).stem if isinstance(reference, str | Path) else getattr(reference, "name", "voice"))
     given = read_reference(reference, cancelled) if isinstance(reference, str | Path) else reference
-    motion = voice = None
+    motion = voice = part = weights = None
     if isinstance(given, Clip):
         if use != "voice":
             tell("finding the face", 0.1)
             shown = shown or Shown.of(model, given, cancelled)
             tell("reading the motion", 0.6)
             motion = style_of_motion(model, given, shown.reader, cancelled)
+            part = given.part(min(LOOKED_AT, MOST_FRAMES / given.fps))
+            weights = shown.solver(part.chunks(cancelled), part.rest)
+            motion = replace(motion, vector=likened(model, motion.vector, weights, part.fps, part.rest is not None))
         audio = given.audio
     else:
         audio = given
@@ -124,26 +128,28 @@ def read_style(
     if motion is None and voice is None:
         raise PTalkerError("reference_silent", f"'{named}' has no voice to take a style from.", "Use its motion.")
     reading = together(model, named, motion, voice)
-    if isinstance(given, Clip) and motion is not None and shown is not None:
+    if part is not None and weights is not None and shown is not None:
         tell("comparing", 0.9)
-        reading = _compared(model, reading, given, shown, cancelled)
+        reading = _compared(model, reading, part, weights, shown, cancelled)
     tell("reading the reference", 1.0)
     return replace(reading, traits=tuple(traits(model, reading.style.vector)))
 
 
-def _compared(model: PTalker, reading: Reading, clip: Clip, shown: Shown, cancelled: Callable[[], bool] | None) -> Reading:
+def _compared(
+    model: PTalker, reading: Reading, part: Clip, seen: np.ndarray, shown: Shown, cancelled: Callable[[], bool] | None
+) -> Reading:
     """With the habits of the upper face and, where the clip has its sound, the style that comes nearest to it and what the mouth
-    shows beyond that."""
-    part = clip.part(min(LOOKED_AT, MOST_FRAMES / clip.fps))
-    seen = shown.solver(part.chunks(cancelled), part.rest)
+    shows beyond that. ``seen`` [T, K]: the weights that the part's motion is made of."""
     habits = habits_of_clip(seen, part.fps, part.audio, part.rest is not None)
     reading = replace(reading, style=replace(reading.style, habits=habits))
     if part.audio is None:
         return reading
-    told = told_by_sound(model, part, seen, shown.root, reading.style.vector, cancelled)
+    example = example_of(model, part, seen, shown.root, cancelled)
+    told = told_by_sound(model, [example], reading.style.vector, part.rest is not None, cancelled)
     if told is None:
         return replace(reading, apart=True)
-    return replace(reading, style=replace(reading.style, vector=told[0], personal=told[1]))
+    vector, personal = told[0].cpu(), told[1].to(torch.device("cpu"))
+    return replace(reading, style=replace(reading.style, vector=vector, personal=personal))
 
 
 def together(model: PTalker, name: str, motion: Part | None, voice: Part | None) -> Reading:
@@ -151,13 +157,29 @@ def together(model: PTalker, name: str, motion: Part | None, voice: Part | None)
     sides = [(p, w) for p, w in ((motion, 1.0), (voice, BESIDE if motion else 1.0)) if p is not None]
     weights = np.array([max(p.told, 1e-3) * w for p, w in sides])
     vector = torch.stack([p.vector * float(w) for (p, _), w in zip(sides, weights / weights.sum(), strict=True)]).sum(0)
+    vector[model.network.config.style :] = sides[0][0].vector[model.network.config.style :]
     agreement, sure = None, sides[0][0].told * (1.0 if motion else VOICE)
     if motion and voice:
-        agreement = float(torch.cosine_similarity(motion.vector, voice.vector, 0))
+        said = model.network.config.style  # of likeness, a voice says nothing
+        agreement = float(torch.cosine_similarity(motion.vector[:said], voice.vector[:said], 0))
         sure *= 0.75 + 0.125 * (1 + agreement)
     made_from = "motion and voice" if motion and voice else "motion" if motion else "voice"
     seconds = sides[0][0].seconds
     return Reading(Style(vector, name, made_from, seconds, sure, model.fingerprint), motion, voice, agreement)
+
+
+@torch.inference_mode()
+def likened(model: PTalker, vector: Tensor, weights: np.ndarray, fps: float, rest_known: bool) -> Tensor:
+    """style [s] of a clip, the weights [T, K] that its motion is made of -> style [s + l] with its likeness: of windows, the
+    mean."""
+    net = model.network
+    if net.likeness is None:
+        return vector
+    frames = weights[np.arange(0, len(weights) - 0.5, fps / FPS).astype(int)][:, list(LOWER_FACE)]
+    windows = np.array_split(frames, max(1, round(len(frames) / LONG)))
+    known = torch.tensor([float(rest_known)], device=model.device)
+    found = [net.likeness(torch.from_numpy(w).float().to(model.device)[None], known, FPS)[0].cpu() * len(w) for w in windows]
+    return torch.cat([vector, torch.stack(found).sum(0) / len(frames)])
 
 
 @torch.inference_mode()
@@ -229,7 +251,8 @@ def style_of_voice(model: PTalker, audio: np.ndarray, cancelled: Callable[[], bo
         weights.append(max(float(loud[start : start + size].mean()), 1e-3) if len(loud[start : start + size]) else 1e-3)
     share = torch.tensor(weights)
     vector = (torch.stack(found) * share[:, None]).sum(0) / share.sum()
-    return Part(vector, len(audio) / SAMPLE_RATE, float(loud.mean()))
+    nobody = model.network.styles[NEUTRAL].float().cpu()[len(vector) :]  # a voice has no likeness
+    return Part(torch.cat([vector, nobody]), len(audio) / SAMPLE_RATE, float(loud.mean()))
 
 
 def voiced(audio: np.ndarray) -> np.ndarray:

@@ -8,35 +8,24 @@ of the same words comes nearest to the reference, held where it was read (Gauss-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .errors import Cancelled
-from .lessons import STEP
+from .lessons import STEP, Example
 
 if TYPE_CHECKING:
     from .runtime import PTalker
 
 ROUNDS = 4
 DELTA = 0.05  # between two styles of which the slope is taken; one spread over people is about 1
-UNSURE = 0.3  # how far the style may lie from where it was read, standard deviation of each number
+UNSURE = 0.5  # how far the style may lie from where it was read, standard deviation of each number
 FLOOR = 0.004  # cm, of what is left over: no fit is better than that
 LASTS = 1.0  # s for which what is left over stays the same way: so much counts as seen once
 LONGEST, FPS = 20.0, 25.0  # s of a clip, and frames a second, that are looked at
 FARTHEST = 3.0  # no number of a style moves farther
-
-
-@dataclass(frozen=True)
-class Example:
-    """content [N, d] at (i + 0.25) * STEP s; target [T, K] weights at i / fps s; root [K, K], losses.factor, cm."""
-
-    content: Tensor
-    target: Tensor
-    fps: float
-    root: Tensor
 
 
 @torch.no_grad()
@@ -44,18 +33,18 @@ def refined(
     model: PTalker, examples: Sequence[Example], start: Tensor, rest_known: bool = True,
     cancelled: Callable[[], bool] | None = None,
 ) -> Tensor:  # fmt: skip
-    """start [s], as it was read -> style [s], on start's device. Where nobody knows the face at rest, only what moves counts.
-    Raises Cancelled."""
-    style = start.clone()
+    """start [s + l], as it was read -> style [s + l], on start's device. Where nobody knows the face at rest, only what moves
+    counts. What the decoder does not ask for stays. Raises Cancelled."""
+    style, n = start.clone(), model.network.config.style
     shown = [_picked(e) for e in examples]
     for _ in range(ROUNDS):
         if cancelled is not None and cancelled():
             raise Cancelled
         parts = [_normal(model, e, times, style, rest_known) for e, times in shown]
         slopes, pull = (torch.stack(x).sum(0) for x in zip(*parts, strict=True))
-        hold = torch.eye(len(style), dtype=slopes.dtype, device=slopes.device) / UNSURE**2
-        move = torch.linalg.solve(slopes + hold, pull - hold @ (style - start).double())
-        style = start + (style + move.float() - start).clamp(-FARTHEST, FARTHEST)
+        hold = torch.eye(n, dtype=slopes.dtype, device=slopes.device) / UNSURE**2
+        move = torch.linalg.solve(slopes + hold, pull - hold @ (style - start)[:n].double())
+        style[:n] = start[:n] + (style[:n] + move.float() - start[:n]).clamp(-FARTHEST, FARTHEST)
     return style
 
 
@@ -68,8 +57,8 @@ def _picked(e: Example) -> tuple[Example, Tensor]:
 
 def _normal(model: PTalker, e: Example, times: Tensor, style: Tensor, rest_known: bool) -> tuple[Tensor, Tensor]:
     """What an example says: J^T W J [s, s] and J^T W (what is left over) [s]."""
-    net, n = model.network, len(style)
-    asked = torch.cat([style[None], style + DELTA * torch.eye(n, device=style.device)])
+    net, n = model.network, model.network.config.style
+    asked = torch.cat([style[None], style + DELTA * torch.eye(n, len(style), device=style.device)])
     heard = (torch.arange(len(e.content), device=style.device) + 0.25) * STEP
     z = torch.cat([
         net.finish(net.decoder(e.content.expand(len(s), -1, -1), heard, s, times).float()) for s in asked.split(11)

@@ -37,23 +37,23 @@ def curves(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return out
 
 
-@pytest.mark.parametrize("seconds", [3.0, 30.0])
-def test_factors_and_shifts_are_found_the_better_the_longer(seconds: float) -> None:
-    rng = np.random.default_rng(0)
-    made = curves(seconds, rng)
-    shown = made + rng.normal(0, 0.02, made.shape).astype(np.float32)
-    shown[:, JAW] += 0.5 * made[:, JAW]
-    shown[:, SMILE] += 0.2
-    found = personal_of(made, shown, 25.0)
-    off = 0.75 if seconds < 10 else 0.25
-    means = [x.mean(0) for x in (made, shown, found.shaped(torch.from_numpy(made)).numpy())]
-    for channel in (JAW, SMILE):
-        was, wanted, got = (float(mean[channel]) for mean in means)
-        assert abs(got - wanted) < off * (wanted - was) < wanted - was
-    others = [i for i in range(52) if i not in (JAW, SMILE)]
-    assert float(found.more[others].abs().max()) < 0.05 and float(found.shift[others].abs().max()) < 0.02
-    unknown = personal_of(made, shown, 25.0, rest_known=False)
-    assert 0.01 < float(unknown.more[JAW]) < 0.65 and float(unknown.shift.abs().max()) == 0
+def test_factors_and_shifts_are_found_the_better_the_longer() -> None:
+    left: dict[float, list[float]] = {}  # of what was asked for
+    for seconds in (3.0, 30.0):
+        rng = np.random.default_rng(0)
+        made = curves(seconds, rng)
+        shown = made + rng.normal(0, 0.02, made.shape).astype(np.float32)
+        shown[:, JAW] += 0.5 * made[:, JAW]
+        shown[:, SMILE] += 0.2
+        found = personal_of(made, shown, 25.0)
+        was, wanted, got = (x.mean(0)[[JAW, SMILE]] for x in (made, shown, found.shaped(torch.from_numpy(made)).numpy()))
+        left[seconds] = list(np.abs(got - wanted) / (wanted - was))
+        others = [i for i in range(52) if i not in (JAW, SMILE)]
+        assert float(found.more[others].abs().max()) < 0.05 and float(found.shift[others].abs().max()) < 0.02
+        unknown = personal_of(made, shown, 25.0, rest_known=False)
+        assert 0.01 < float(unknown.more[JAW]) < 0.65 and float(unknown.shift.abs().max()) == 0
+    for short, long in zip(left[3.0], left[30.0], strict=True):
+        assert long < 0.35 and long < 0.5 * short and short < 0.95
 
 
 def test_what_wanders_tells_less_than_what_stays() -> None:

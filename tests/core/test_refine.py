@@ -10,8 +10,8 @@ from torch import Tensor
 from ptalker_blender.core.audio import load_audio
 from ptalker_blender.core.compare import animated
 from ptalker_blender.core.errors import Cancelled
-from ptalker_blender.core.lessons import OTHER, content_of
-from ptalker_blender.core.refine import Example, refined
+from ptalker_blender.core.lessons import OTHER, Example, content_of
+from ptalker_blender.core.refine import refined
 from ptalker_blender.core.runtime import PTalker
 
 FPS = 25.0

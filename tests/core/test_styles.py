@@ -117,7 +117,8 @@ def test_an_adapter_in_the_weights_does_what_it_did_beside_them() -> None:
     decoder, width = model().network.decoder, model().network.config.width
     torch.manual_seed(0)
     beside = adapted(decoder, 2)
-    inputs = (torch.randn(1, 25, width), torch.arange(25) / 25, torch.randn(1, 32), torch.arange(20) / 25)
+    style = torch.randn(1, model().network.config.style)
+    inputs = (torch.randn(1, 25, width), torch.arange(25) / 25, style, torch.arange(20) / 25)
     with torch.no_grad():
         torch.testing.assert_close(beside(*inputs), decoder(*inputs))
         for name, parameter in beside.named_parameters():
@@ -136,7 +137,8 @@ def test_an_adapter_in_the_weights_does_what_it_did_beside_them() -> None:
 def test_two_adapters_act_as_one_and_shifts_with_them() -> None:
     decoder, width = model().network.decoder, model().network.config.width
     torch.manual_seed(1)
-    inputs = (torch.randn(1, 25, width), torch.arange(25) / 25, torch.randn(1, 32), torch.arange(20) / 25)
+    style = torch.randn(1, model().network.config.style)
+    inputs = (torch.randn(1, 25, width), torch.arange(25) / 25, style, torch.arange(20) / 25)
     one = {"head.a": torch.randn(3, width) * 0.1, "head.b": torch.randn(52, 3) * 0.1, "head.c": torch.randn(52)}
     two = {"head.a": torch.randn(2, width) * 0.1, "head.b": torch.randn(52, 2) * 0.1, "query.a": torch.randn(1, width) * 0.1}
     two["query.b"] = torch.randn(width, 1) * 0.1
