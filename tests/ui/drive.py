@@ -27,6 +27,7 @@ BUTTON = {SIDEBAR: (100, 130), TIMELINE: (100, 130)}
 CANCEL = {SIDEBAR: (-46, 130), TIMELINE: (-46, 130)}
 STYLE_HEADER, RIG_HEADER, MARKS_HEADER = (60, 194), (60, 220), (60, 246)  # where those above are closed
 PROPOSE = (100, 274)
+REFERENCE, READ = (90, 493), (120, 572)  # below a result: the field for the reference, the button once it is filled
 LONG = 300.0  # s; a machine that is busy elsewhere takes its time
 
 Crop = tuple[int, int, int, int]
@@ -204,6 +205,21 @@ class Tour:
             self.desk.click(self.desk.at(SIDEBAR, *header))
         self.heighten(185)
 
+    def styles(self) -> None:
+        """A style is read from the head's own animation: the panel says how sure it is, and what it shows."""
+        self.heighten(-185)
+        self.desk.click(self.desk.at(SIDEBAR, *REFERENCE))
+        for key in ("h", "e", "a", "d", "Return"):
+            self.desk.settle()
+            self.desk.key(key)
+        self.desk.settle()
+        self.desk.click(self.desk.at(SIDEBAR, *READ))
+        seen = self.desk.wait(lambda s: s["styles"] and not s["running"], LONG)
+        self.check(f"a style is read: {seen and seen['result']}", seen and seen["styles"] == 1)
+        self.rest()
+        self.panel("styles")
+        self.heighten(185)
+
     def landmarks(self) -> None:
         """The panel Landmarks: its button puts Empties onto the face."""
         for header in (STYLE_HEADER, MARKS_HEADER):
@@ -234,8 +250,8 @@ class Tour:
         self.check("the next run works", done and len(done["actions"]) == len(before["actions"]) + 1)
 
     def run(self, only: list[str]) -> int:
-        steps = ["escape", "cancel_button", "generate", "play", "undo", "scrub", "grey", "sequencer", "rig", "landmarks"]
-        steps.append("killed")
+        steps = ["escape", "cancel_button", "generate", "styles", "play", "undo", "scrub", "grey", "sequencer", "rig"]
+        steps += ["landmarks", "killed"]
         names = ["lay_out", "open_panel", *(only or steps)]
         for name in names:
             print(f"-- {name}", flush=True)

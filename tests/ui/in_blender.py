@@ -119,6 +119,7 @@ def state() -> dict[str, Any]:
         "keys": len(keys.key_blocks) if keys else 0, "curves": curves_of(keys),
         "actions": [action.name for action in bpy.data.actions], "jaw": jaw.value if jaw else 0.0,
         "muted": [strip.name for strip in strips(scene) if strip.mute], "engine": engine.pid if engine else 0,
+        "styles": len(scene.ptalker_style.rows),
         "rows": len(head.ptalker.rows) if head else 0, "landmarks": len(head.children) if head else 0,
         "selected": [obj.name for obj in bpy.context.view_layer.objects.selected],
         "window": (window.width, window.height), "regions": regions,
