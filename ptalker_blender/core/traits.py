@@ -42,9 +42,10 @@ MOST = 4
 
 
 def traits(model: PTalker, style: Tensor) -> list[str]:
-    """style [s] -> what is plainest in it against neutral, at most MOST; nothing where the model's styles have no names."""
+    """style [s] -> what is plainest in it against the neutral face, at most MOST; nothing where a model's styles have no names."""
     if not model.card.get("recipe", {}).get("weights", {}).get("style_habits", 0.0):
         return []
-    apart = (style.cpu() - model.network.styles["neutral"].float().cpu()).tolist()
+    styles = model.network.styles
+    apart = (style.cpu() - styles.get("natural", styles["neutral"]).float().cpu()).tolist()  # as the model reads it
     found = sorted(zip(apart, SHOWN, strict=False), key=lambda pair: -abs(pair[0]))[:MOST]
     return [WORDS[name][0 if by > 0 else 1] for by, name in found if abs(by) >= CLEAR]

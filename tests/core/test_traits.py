@@ -22,8 +22,9 @@ def test_every_habit_of_the_lower_face_has_words() -> None:
 
 
 def test_built_in_styles_say_what_their_presets_ask_for(model: PTalker) -> None:
+    styles = {name: style.float() for name, style in model.network.styles.items()}
     for name, preset in PRESETS.items():
-        said = traits(model, model.network.styles[name].float())
+        said = traits(model, styles["natural"] + styles[name] - styles["neutral"])
         told = {k: (v - RANGES[k][0]) / RANGES[k][3] for k, v in preset.items()}
         wanted = sorted((k for k in told if abs(told[k]) >= 1), key=lambda k: -abs(told[k]))[:MOST]
         assert 1 <= len(said) <= MOST
@@ -31,6 +32,6 @@ def test_built_in_styles_say_what_their_presets_ask_for(model: PTalker) -> None:
 
 
 def test_neutral_says_nothing_nor_do_numbers_without_names(model: PTalker, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert traits(model, model.network.styles["neutral"].float()) == []
+    assert traits(model, model.network.styles["natural"].float()) == []
     monkeypatch.setitem(model.card["recipe"], "weights", {"style_habits": 0.0})
     assert traits(model, torch.full((32,), 3.0)) == []

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..channels import CHANNELS, LOWER_FACE
 
-NARROW = 0.25  # cm on the ICT head, about 5 % of the mouth's width
+NARROW = 0.3  # cm on the ICT head, about 6 % of the mouth's width
 ROUNDS = 3  # a channel that reaches 0 or 1 hands what is left to the others
 # How readily a channel helps: mouthClose is made for it, the jaw goes along, the corners stay where they are.
 WILLING = {"mouthClose": 1.0, "jawOpen": 0.06, "mouthLowerDown": 0.5, "mouthUpperUp": 0.5, "mouthShrug": 0.3, "mouthRoll": 0.5}

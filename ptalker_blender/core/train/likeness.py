@@ -76,8 +76,9 @@ def with_likeness(
     kept = {k: v for k, v in net.state_dict().items() if not k.startswith("likeness.")}
     middle, axes = (torch.stack(pair) for pair in zip(*found, strict=True))
     out.load_state_dict(kept | {"likeness.middle": middle, "likeness.axes": SPREAD * axes})
-    real = torch.equal(net.styles["neutral"], net.styles.get("natural", torch.zeros(0)))
-    set_styles(out, windows, ict_heads(ict, 0, seed)[0][0], seed, "natural" if real else "teacher")
+    set_styles(out, windows, ict_heads(ict, 0, seed)[0][0], seed, "")
+    own = net.config.style
+    out.styles["neutral"] = torch.cat([net.styles["neutral"][:own], out.styles["natural"][own:]])
     return out
 
 

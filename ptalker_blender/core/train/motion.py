@@ -247,12 +247,13 @@ class MotionTask:
 def set_styles(net: PTalker, windows: MotionSet, head: Head, seed: int, neutral: str, count: int = 64) -> None:
     """The styles of a model as its motion encoder reads them on ``head``: the mean of the real tracks ("natural") and of the
     teacher at rest ("teacher"). "neutral" is the one of these that is named: the real speaker's; the teacher's where training
-    saw no real data."""
+    saw no real data. Where ``neutral`` is "" it stays: the decoder knows it by the numbers that it was trained with."""
     rng = np.random.default_rng(seed)
     for name, style in (("natural", None), ("teacher", TeacherStyle.neutral())):
         z = np.stack([windows.reference(rng, style) for _ in range(count)])
         net.styles[name] = head.style(net, z, REFERENCE_FPS).mean(0)
-    net.styles["neutral"] = net.styles[neutral].clone()
+    if neutral:
+        net.styles["neutral"] = net.styles[neutral].clone()
 
 
 def style_of_habits(habits: Tensor, size: int) -> Tensor:

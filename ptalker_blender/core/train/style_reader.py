@@ -3,8 +3,8 @@
     python -m ptalker_blender.core.train.style_reader --data DATA --corpus SHARDS --model MODEL --out RUN --minutes 10
 The teacher speaks in random styles on many heads, every second time with an idiolect, and what is known of these people is
 to be the first numbers of the style; of real tracks with random habits it is only known which are the same person's.
-RUN/ptalker.safetensors is MODEL with another motion encoder and with its own styles as this one reads them, for
-``train --init``, which brings the rest of the model together with it, or to be packed.
+RUN/ptalker.safetensors is MODEL with another motion encoder, and the means of its training as this one reads them, for
+``train --init``, which brings the rest of the model together with it, or to be packed. Its neutral style stays.
 """
 
 from __future__ import annotations
@@ -88,10 +88,9 @@ class StyleTask:
         return found | ({"own": float(own.mean())} if len(own) else {})
 
     def save(self, modules: dict[str, nn.Module], path: Path, figures: dict[str, float]) -> None:
-        net, neutral = copy.deepcopy(self.net).cpu(), self.net.styles["neutral"]
+        net = copy.deepcopy(self.net).cpu()
         net.motion.load_state_dict(modules["motion"].state_dict())
-        real = "natural" in self.net.styles and torch.equal(neutral, self.net.styles["natural"])
-        set_styles(net, self.set, self.plain, self.seed, "natural" if real else "teacher")
+        set_styles(net, self.set, self.plain, self.seed, "")
         net.save(path, self.card | {"reader": figures})
 
 
