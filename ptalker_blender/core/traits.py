@@ -42,7 +42,7 @@ MOST = 4
 
 
 def traits(model: PTalker, style: Tensor) -> list[str]:
-    """style [s] -> what is plainest in it against the neutral face, at most MOST; nothing where a model's styles have no names."""
+    """style [s] -> what is plainest in it against the neutral face, at most MOST; nothing where styles have no names."""
     if not model.card.get("recipe", {}).get("weights", {}).get("style_habits", 0.0):
         return []
     styles = model.network.styles

@@ -35,7 +35,8 @@ def gaps(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def test_closures_stay(gains: dict[str, float]) -> None:
     plain, closed = gaps(take())
     gap, now = gaps(take(**gains))
-    assert now.max() < max(closed.max(), 0.02) + 0.02
+    met = closed < 0.02
+    assert met.mean() >= 0.9 and now[met].max() < 0.04, "what met meets"
     assert gap.min() > min(plain.min(), 0.0) - 0.02  # and lips do not cross
 
 
