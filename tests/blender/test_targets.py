@@ -111,7 +111,7 @@ def test_several_meshes(scene: bpy.types.Scene, speech: helpers.Speech) -> None:
     opened = [helpers.values(obj, "jawOpen", range(1, 46)) for obj in (a, b, head)]
     assert np.allclose(opened[0], opened[1])
     # New keys are made to close this very mouth: the jaw helps a little.
-    assert np.corrcoef(opened[0], opened[2])[0, 1] > 0.98 and np.abs(opened[0] - opened[2]).max() < 0.05
+    assert np.corrcoef(opened[0], opened[2])[0, 1] > 0.98 and np.abs(opened[0] - opened[2]).max() < 0.08
 
 
 def test_all_or_nothing(scene: bpy.types.Scene, speech: helpers.Speech) -> None:
