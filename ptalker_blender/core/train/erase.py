@@ -23,7 +23,7 @@ from ..mesh.rig import ASSET as RIG
 from ..mesh.rig import Rigger
 from ..model.ptalker import PTalker
 from .heads import Head, ict_heads
-from .pack import write_sums
+from .pack import save_packed
 from .shown import sentences_of
 
 STYLES, SENTENCES, HEADS = 240, 24, 3
@@ -106,9 +106,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     net, card = PTalker.load(args.model)
     before, after = erase(net, args.data, args.seed)
-    net.to(torch.float16).save(args.out, card | {"erased": {"before": round(before, 4), "after": round(after, 4)}})
-    if (args.out.parent / "SHA256SUMS").is_file():
-        write_sums(args.out.parent)
+    save_packed(net, args.out, card | {"erased": {"before": round(before, 4), "after": round(after, 4)}})
     print(f"of the content told styles: {before:.4f}, now {after:.4f}")
 
 

@@ -3,7 +3,8 @@
     python -m ptalker_blender.core.train.likeness --data DATA --corpus SHARDS --model MODEL --out MODEL
 Many people of the teacher's, half of them with an idiolect, say different sentences on different heads, and are seen by the
 shapes that the rig head sees there. The directions in which people differ most for what one person differs from sentence to
-sentence and from head to head become the last numbers of a style. The model's own styles get theirs, too.
+sentence and from head to head become the last numbers of a style. Neutral and the means of training get theirs, too; built-in
+styles are made after this (built_in_styles.py).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..model.likeness import summary
 from ..model.ptalker import PTalker
 from .heads import Head, ict_heads
 from .motion import set_styles
-from .pack import write_sums
+from .pack import save_packed
 
 SIZE = 8  # more of them tell strangers apart worse
 SPREAD = 0.5  # of each number over the words of one person
@@ -68,15 +69,15 @@ def with_likeness(
     net: PTalker, windows: MotionSet, data: Path, seed: int = 1, count: int = PEOPLE, identities: int = HEADS
 ) -> PTalker:
     """The model with a Likeness found on so many people and heads, its other one forgotten."""
-    ict, size = data / "heads" / "ict_facekit.npz", SIZE
+    ict = data / "heads" / "ict_facekit.npz"
     heads = ict_heads(ict, identities, seed, Rigger.load(RIG) if RIG.is_file() else None)[0][1:]
     torch.manual_seed(seed)
-    found = [discriminants(x, size) for x in people(windows, heads, np.random.default_rng(seed), count)]
-    out = PTalker(replace(net.config, likeness=size)).eval()
+    found = [discriminants(x, SIZE) for x in people(windows, heads, np.random.default_rng(seed), count)]
+    out = PTalker(replace(net.config, likeness=SIZE)).eval()
     kept = {k: v for k, v in net.state_dict().items() if not k.startswith("likeness.")}
     middle, axes = (torch.stack(pair) for pair in zip(*found, strict=True))
     out.load_state_dict(kept | {"likeness.middle": middle, "likeness.axes": SPREAD * axes})
-    set_styles(out, windows, ict_heads(ict, 0, seed)[0][0], seed, "")
+    set_styles(out, windows, ict_heads(ict, 0, seed)[0][0], seed, None)
     own = net.config.style
     out.styles["neutral"] = torch.cat([net.styles["neutral"][:own], out.styles["natural"][own:]])
     return out
@@ -92,9 +93,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     net, card = PTalker.load(args.model)
     windows = MotionSet(args.data, args.corpus, args.corpus / "fits", ["dev_real"])  # for the clips: nothing is heard
-    with_likeness(net, windows, args.data, args.seed).to(torch.float16).save(args.out, card)
-    if (args.out.parent / "SHA256SUMS").is_file():
-        write_sums(args.out.parent)
+    save_packed(with_likeness(net, windows, args.data, args.seed), args.out, card)
 
 
 if __name__ == "__main__":

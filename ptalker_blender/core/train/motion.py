@@ -244,15 +244,15 @@ class MotionTask:
 
 
 @torch.no_grad()
-def set_styles(net: PTalker, windows: MotionSet, head: Head, seed: int, neutral: str, count: int = 64) -> None:
+def set_styles(net: PTalker, windows: MotionSet, head: Head, seed: int, neutral: str | None, count: int = 64) -> None:
     """The styles of a model as its motion encoder reads them on ``head``: the mean of the real tracks ("natural") and of the
     teacher at rest ("teacher"). "neutral" is the one of these that is named: the real speaker's; the teacher's where training
-    saw no real data. Where ``neutral`` is "" it stays: the decoder knows it by the numbers that it was trained with."""
+    saw no real data. Where ``neutral`` is None it stays: the decoder knows it by the numbers that it was trained with."""
     rng = np.random.default_rng(seed)
     for name, style in (("natural", None), ("teacher", TeacherStyle.neutral())):
         z = np.stack([windows.reference(rng, style) for _ in range(count)])
         net.styles[name] = head.style(net, z, REFERENCE_FPS).mean(0)
-    if neutral:
+    if neutral is not None:
         net.styles["neutral"] = net.styles[neutral].clone()
 
 

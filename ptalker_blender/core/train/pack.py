@@ -37,6 +37,13 @@ def write_sums(assets: Path) -> None:
     (assets / "SHA256SUMS").write_text("\n".join(lines) + "\n", "utf-8")
 
 
+def save_packed(net: PTalker, path: Path, card: dict) -> None:
+    """In half precision; with the sums of the folder, where it is one of assets."""
+    net.to(torch.float16).save(path, card)
+    if (path.parent / "SHA256SUMS").is_file():
+        write_sums(path.parent)
+
+
 def averaged(runs: list[Path]) -> tuple[PTalker, dict]:
     """The mean of the runs' best and last weights, with the motion encoder, the styles and the card of the last.
     Raises PTalkerError."""

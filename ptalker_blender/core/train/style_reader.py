@@ -90,7 +90,7 @@ class StyleTask:
     def save(self, modules: dict[str, nn.Module], path: Path, figures: dict[str, float]) -> None:
         net = copy.deepcopy(self.net).cpu()
         net.motion.load_state_dict(modules["motion"].state_dict())
-        set_styles(net, self.set, self.plain, self.seed, "")
+        set_styles(net, self.set, self.plain, self.seed, None)
         net.save(path, self.card | {"reader": figures})
 
 
