@@ -84,7 +84,7 @@ class Shown:
         basis = model.rig(vertices, clip.faces, cancelled=cancelled)
         graph = model.rigger.find(vertices, clip.faces, cancelled).graph
         reader = MeshReader(graph, basis)
-        solver = BoundedSolver(graph, basis, reader.still)
+        solver = BoundedSolver(graph, basis, reader.still, model.rigger.reading)
         cm = torch.from_numpy(basis * (graph.frame.scale * 10)).float()
         return cls(reader, solver, factor(cm, torch.from_numpy(solver.weight).float()))
 

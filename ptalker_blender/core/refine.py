@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 4
 DELTA = 0.05  # between two styles of which the slope is taken; one spread over people is about 1
-UNSURE = 0.5  # how far the style may lie from where it was read, standard deviation of each number
+UNSURE = 0.7  # how far the style may lie from where it was read, standard deviation of each number
 FLOOR = 0.004  # cm, of what is left over: no fit is better than that
 LASTS = 1.0  # s for which what is left over stays the same way: so much counts as seen once
 LONGEST, FPS = 20.0, 25.0  # s of a clip, and frames a second, that are looked at

@@ -16,8 +16,9 @@ from tiny_corpus import write_corpus, write_encoder
 
 from ptalker_blender.core import cli
 from ptalker_blender.core.channels import INDEX
+from ptalker_blender.core.data.corpus import REAL_TIMES
 from ptalker_blender.core.data.motion_set import MotionSet, find_shards
-from ptalker_blender.core.data.teacher import TeacherStyle
+from ptalker_blender.core.data.teacher import TeacherStyle, default_parameters
 from ptalker_blender.core.errors import PTalkerError
 from ptalker_blender.core.model.ptalker import PTalker
 from ptalker_blender.core.train.loop import fit, step_rng
@@ -73,7 +74,8 @@ def train_command(folder: Path, data: Path, shards: Path, *more: str) -> list[st
 def test_corpus_says_what_is_in_it(shards: Path) -> None:
     card = json.loads((shards / "corpus.json").read_text())
     assert card["encoder"] == "whisper-tiny.en-encoder" and card["features"] == 32
-    assert set(card["shards"]) == {"dev_real", "dev_speech", "quiet", "real_0", "speech_0"}
+    real = {f"real_{i}" for i in range(REAL_TIMES)}
+    assert set(card["shards"]) == {"dev_real", "dev_speech", "quiet", "speech_0"} | real
     for name, shard in card["shards"].items():
         features = np.load(shards / f"{name}.npy", mmap_mode="r")
         assert features.shape == (shard["windows"], 400, 32) and features.dtype == np.float16
@@ -270,13 +272,26 @@ def test_converted_voices_say_nothing_of_style(data: Path, shards: Path, tmp_pat
     lines = [json.loads(line) | {"voice": "s1 as af_one"} for line in (both / "real_0.jsonl").read_text().splitlines()]
     (both / "conv_0.jsonl").write_text("\n".join(map(json.dumps, lines)))
     names = find_shards(both, RunSettings().data.shards)
-    assert (
-        names == ["real_0", "conv_0", "speech_0", "quiet"]
-        and find_shards(both, ["*_0"], 1) == names[1:2] + names[:1] + names[2:3]
-    )
-    windows = MotionSet(data, both, both / "fits", names)
+    assert names == [*(f"real_{i}" for i in range(REAL_TIMES)), "conv_0", "speech_0", "quiet"]
+    assert find_shards(both, ["*_0"], 1) == ["conv_0", "real_0", "speech_0"]
+    windows = MotionSet(data, both, both / "fits", ["real_0", "conv_0"])
     converted = [i for i in windows.real if not windows.own_voice(i)]
     assert len(converted) == len(lines) and len(windows.real) == 2 * len(lines)
+
+
+def test_who_is_heard_in_another_voice_is_ready_to_speak_earlier(data: Path, shards: Path) -> None:
+    windows = MotionSet(data, shards, shards / "fits", [f"real_{i}" for i in range(REAL_TIMES)])
+    gap, found = default_parameters()[0].gap[:, 0], []
+    for i in windows.real:
+        for s in windows.windows[i].segments:
+            onset = windows.clips[s.clip].phones[0][1] / s.factor + s.start
+            times = np.arange(max(s.first, 0.0) + 0.08, s.end - 0.2, 0.04)
+            tracked = windows.fits.at(windows.ids[s.clip], (times - s.start) * s.factor)[0] @ gap
+            open_by = windows.target(i, times, None)[0] @ gap - tracked
+            found.append((s.strange, open_by[times < onset - 0.1].max(initial=0.0)))
+            assert np.abs(open_by[times > onset + 0.3]).mean() < 0.1  # lips are sealed there, nothing else
+    assert max(early for strange, early in found if strange == 1.0) > 0.02
+    assert max(early for strange, early in found if strange == 0.0) < 1e-6
 
 
 def test_other_languages_are_drawn_oftener(data: Path, shards: Path) -> None:

@@ -25,6 +25,7 @@ from .windows import SECONDS, cache, quiet, read_clips
 
 PARTS = ("grid_dev", "grid_s1")
 REAL_SEED, SPEECH_SEED = 100, 200  # of the first pass; the next ones count up
+REAL_TIMES = 4  # passes of the tracks for each one of the rest: there is little of them, and each is heard in other voices
 NEEDED = ("grid_s1/clips.jsonl", "grid_dev/clips.jsonl", "speech/manifest.jsonl", "heads/ict_facekit.npz")
 
 Say = Callable[[str], None]
@@ -59,15 +60,17 @@ def fit_all(data: Path, fits: Path, say: Say = print) -> None:
 
 
 def jobs(data: Path, passes: int) -> list[tuple[str, list[int], int, bool]]:
-    """(shard, clips in it, seed, clean) of a corpus of ``passes`` passes; without what has no clips."""
+    """(shard, clips in it, seed, clean) of a corpus of ``passes`` passes (of the tracks REAL_TIMES as many); without what has
+    no clips."""
     clips = read_clips(data)
 
     def some(kind: str, dev: bool) -> list[int]:
         return [i for i, c in enumerate(clips) if c.kind == kind and (c.split != "train") == dev]
 
     out = [("dev_real", some("grid", True), 0, True), ("dev_speech", some("speech", True), 0, True)]
-    for p in range(passes):
+    for p in range(REAL_TIMES * passes):
         out.append((f"real_{p}", some("grid", False), REAL_SEED + p, False))
+    for p in range(passes):
         out.append((f"speech_{p}", some("speech", False), SPEECH_SEED + p, False))
     return [job for job in out if job[1]]
 

@@ -17,10 +17,11 @@ ROUNDS, SMALL = 400, 1e-5
 
 class BoundedSolver:
     """``graph``: of the mesh in the face frame, basis [K, V, 3] its shapes in its own unit and frame, ``still`` [V] weights of
-    the vertices that tell what the head as a whole does (mesh/reader.py)."""
+    the vertices that tell what the head as a whole does (mesh/reader.py), ``reading`` [C, C] of the rig head whose shapes they
+    are (Rigger.reading), None where they are the mesh's own."""
 
-    def __init__(self, graph: MeshGraph, basis: np.ndarray, still: np.ndarray) -> None:
-        self.still, shapes = still, np.asarray(basis, np.float32)
+    def __init__(self, graph: MeshGraph, basis: np.ndarray, still: np.ndarray, reading: np.ndarray | None = None) -> None:
+        self.still, self.reading, shapes = still, reading, np.asarray(basis, np.float32)
         amount = np.linalg.norm(shapes[list(LOWER_FACE)], axis=-1).sum(0)
         self.weight = graph.area * (1 + LIPS * amount / max(float(amount.max()), 1e-12))
         self.weighted = (shapes * self.weight[:, None].astype(np.float32)).reshape(len(shapes), -1)
@@ -35,7 +36,8 @@ class BoundedSolver:
             still = chunk[0] if still is None else still
             moved = steadied(chunk, still.astype(np.float32), self.still) - still
             pulls.append(moved.reshape(len(chunk), -1) @ self.weighted.T)
-        return solved(self.gram, np.concatenate(pulls).astype(np.float64), rest is not None)
+        found = solved(self.gram, np.concatenate(pulls).astype(np.float64), rest is not None)
+        return found if self.reading is None else meant(found, self.reading)
 
 
 def solved(gram: np.ndarray, pull: np.ndarray, rest_known: bool) -> np.ndarray:
@@ -47,6 +49,14 @@ def solved(gram: np.ndarray, pull: np.ndarray, rest_known: bool) -> np.ndarray:
         jaw = np.where(lids <= np.median(lids), free[INDEX["jawOpen"]], np.inf)
         pull = pull - pull[int(jaw.argmin())]
     return bounded(gram, pull)
+
+
+def meant(weights: np.ndarray, reading: np.ndarray) -> np.ndarray:
+    """Weights [..., K] of the rig head's shapes -> those of a mesh's true shapes, as far as the rig head errs on all meshes
+    alike: reading [C, C] of the lower face (train/rig_reading.py); the upper face stays."""
+    out, low = weights.copy(), list(LOWER_FACE)
+    out[..., low] = np.clip(weights[..., low] @ reading.astype(np.float32), 0, 1)
+    return out
 
 
 def bounded(gram: np.ndarray, pull: np.ndarray) -> np.ndarray:

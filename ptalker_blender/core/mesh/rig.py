@@ -28,6 +28,7 @@ LARGE = 25_000  # a head of many more vertices is shaped by about as many patche
 BLOCK = 1 << 15  # vertices at a time
 ATTENDING = 1024  # vertices that look at the template at a time: as many as the processor's cache holds
 REMEMBERED = 4  # meshes
+READING = "reading"  # a tensor in a checkpoint
 UNSURE, CERTAIN = 0.45, 0.4  # below this confidence there is no face; above this quality a second face is one
 
 Progress = Callable[[str, float], None] | None
@@ -38,8 +39,11 @@ class Rigger:
     """The trained spatial half, on the CPU, as it runs once a mesh. The faces it found last are remembered: the search for
     a face takes longer than all the rest, and one mesh is rigged, read and animated many times."""
 
-    def __init__(self, net: RigNet, meta: dict[str, str], skin: Skin | None = None) -> None:
+    def __init__(
+        self, net: RigNet, meta: dict[str, str], skin: Skin | None = None, reading: np.ndarray | None = None
+    ) -> None:  # fmt: skip
         self.net, self.meta, self.skin = net.eval(), meta, skin
+        self.reading = reading  # [C, C], what is made of weights that were found with these shapes (mesh/bounded.py)
         self.config = net.cfg
         self._faces: dict[bytes, Face | PTalkerError] = {}  # by the mesh, oldest first; what has none is remembered, too
 
@@ -53,8 +57,9 @@ class Rigger:
             meta = file.metadata() or {}
             state = {k: file.get_tensor(k) for k in file.keys()}
         net = RigNet(RigConfig.from_dict(json.loads(meta["config"])))
+        reading = state.pop(READING, None)
         net.load_state_dict({k: v.float() for k, v in state.items() if not k.startswith(PREFIX)})
-        return cls(net, meta, Skin.of(state))
+        return cls(net, meta, Skin.of(state), None if reading is None else reading.float().numpy())
 
     def info(self) -> dict:
         """The configuration and the figures that were measured when the checkpoint was packed."""

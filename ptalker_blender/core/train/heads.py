@@ -12,7 +12,7 @@ from torch import Tensor
 from ..channels import LOWER_FACE
 from ..losses import factor
 from ..mesh.aligned import solver
-from ..mesh.bounded import BoundedSolver, solved
+from ..mesh.bounded import BoundedSolver, meant, solved
 from ..mesh.coarse import pool
 from ..mesh.graph import MeshGraph, build_graph
 from ..mesh.reader import NODES, coarse_tensors
@@ -37,6 +37,7 @@ class Head:
     root: Tensor  # [K, K], losses.factor
     gram: np.ndarray  # [K, K] of the shapes that the rig head sees on it (mesh/bounded.py)
     pull: np.ndarray  # [K, K] how much of each of them a channel holds
+    reading: np.ndarray | None = None  # [C, C] of the rig head (Rigger.reading) where they are its shapes
 
     def motion(self, z: Tensor) -> Tensor:
         """z [B, T, K] -> node displacements [B, T, n, 3], face frame."""
@@ -47,8 +48,9 @@ class Head:
         return Seen(self.motion(z), z @ self.align.T, z.new_ones(len(z)), self.graph)
 
     def solved(self, z: np.ndarray, rest_known: bool = True) -> np.ndarray:
-        """Weights z [B, T, K] played on the head -> weights [B, T, K] of the shapes that the rig head sees on it."""
-        return np.stack([solved(self.gram, clip.astype(np.float64) @ self.pull, rest_known) for clip in z])
+        """Weights z [B, T, K] played on the head -> weights [B, T, K] that are found with the shapes the rig head sees on it."""
+        found = np.stack([solved(self.gram, clip.astype(np.float64) @ self.pull, rest_known) for clip in z])
+        return found if self.reading is None else meant(found, self.reading)
 
     def style(self, net: PTalker, z: np.ndarray, rate: float) -> Tensor:
         """What a model reads of weights z [B, T, K] played on the head, ``rate`` frames a second, rest known: [B, s + l]."""
@@ -123,12 +125,13 @@ def make_head(
     graph = build_graph(vertices, faces)
     graph = graph.moved(np.eye(3), 1 / graph.frame.scale, graph.frame.origin)  # back into the face frame
     shapes = basis if rigger is None else rigged(rigger, graph, basis)
-    return head_of(name, graph, basis, shapes, nodes, root)
+    return head_of(name, graph, basis, shapes, nodes, root, None if rigger is None or shapes is basis else rigger.reading)
 
 
 def head_of(
-    name: str, graph: MeshGraph, basis: np.ndarray, shapes: np.ndarray, nodes: int = NODES, root: Tensor | None = None
-) -> Head:
+    name: str, graph: MeshGraph, basis: np.ndarray, shapes: np.ndarray, nodes: int = NODES, root: Tensor | None = None,
+    reading: np.ndarray | None = None,
+) -> Head:  # fmt: skip
     """graph in the face frame; the truth ``basis`` and the ``shapes`` that motion is read by, [K, V, 3] in the mesh's unit."""
     coarse = pool(graph, torch.zeros(len(graph.pos), 1), n=nodes)
     seen = BoundedSolver(graph, shapes, np.zeros(len(graph.pos)))
@@ -136,6 +139,7 @@ def head_of(
     return Head(
         name, coarse_tensors(coarse, shapes), coarse.motion(basis).float(), torch.from_numpy(align).float(),
         torch.zeros(0) if root is None else root, seen.gram, basis.reshape(len(basis), -1) @ seen.weighted.T,
+        reading,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ the encoder says of a style must not depend on any of this. Losses are measured 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -132,9 +133,11 @@ def parts(ict: dict[str, np.ndarray]) -> list[np.ndarray]:
     return [narrow, skin | of(*SOCKETS, *INNER), skin, narrow | of(*INNER), skin | of(*SOCKETS)]
 
 
-def motion_heads(path: Path, count: int, seed: int, rigger: Rigger | None = None) -> list[Head]:
-    """``count`` heads made of heads/ict_facekit.npz; always the same for one seed. Their ``root`` is empty. Motion of three
-    in four is read by the shapes that ``rigger`` sees, of the others by their own."""
+def motion_heads(
+    path: Path, count: int, seed: int, rigger: Rigger | None = None, strengths: Sequence[float] = STRENGTHS, own: int = 4
+) -> list[Head]:
+    """``count`` heads made of heads/ict_facekit.npz; always the same for one seed. Their ``root`` is empty. Motion is read by
+    the shapes that ``rigger`` sees, but of every ``own``th (0: of none) by their own. ``strengths`` of warps, in turn."""
     ict = dict(np.load(path))
     faces = ict["quads"].astype(np.int64)
     faces[faces[:, 3] == faces[:, 2], 3] = -1
@@ -149,9 +152,10 @@ def motion_heads(path: Path, count: int, seed: int, rigger: Rigger | None = None
             mesh = thinned(mesh, float(rng.uniform(*THIN)))
         elif rng.random() < 0.5:
             mesh = replace(mesh, faces=triangles(mesh.faces))
-        mesh = shuffled(framed(warped(mesh, rng, STRENGTHS[i % len(STRENGTHS)]), rng), rng)
+        mesh = shuffled(framed(warped(mesh, rng, strengths[i % len(strengths)]), rng), rng)
         nodes = int(rng.integers(NODES[0], NODES[1] + 1))
-        heads.append(make_head(f"motion{i}", mesh.vertices, mesh.faces, mesh.basis, nodes, rigger if i % 4 else None))
+        reads = None if own and i % own == 0 else rigger
+        heads.append(make_head(f"motion{i}", mesh.vertices, mesh.faces, mesh.basis, nodes, reads))
     return heads
 
 

@@ -52,7 +52,7 @@ class DataSettings:
     seconds: float = 5.0  # of each window, a random part
     perturb: float = 1.0  # how much features are changed to those of other voices (train/perturb.py); 0: not at all
     identities: int = 3  # heads that vertex losses are measured on, beside the neutral one
-    motion_heads: int = 12  # heads of all kinds that the motion encoder sees
+    motion_heads: int = 160  # heads of all kinds that the motion encoder sees
     style_pairs: int = 12  # pairs of references a batch that are only there to tell styles apart
     other_languages: float = 3.0  # how much oftener than their share synthetic windows that are not English are drawn
 

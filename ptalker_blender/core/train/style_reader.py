@@ -32,7 +32,7 @@ from .motion_heads import motion_heads, tracked
 
 STYLES, ON_TRACKS = 40, 0.25  # of a batch; share of them on real tracks
 WEIGHTS = {"habits": 1.0, "nce": 0.1}
-HEADS = 12
+HEADS = 160
 TESTED = 200  # styles of a validation
 
 
