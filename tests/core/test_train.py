@@ -18,7 +18,7 @@ from ptalker_blender.core import cli
 from ptalker_blender.core.channels import INDEX
 from ptalker_blender.core.data.corpus import REAL_TIMES
 from ptalker_blender.core.data.motion_set import MotionSet, find_shards
-from ptalker_blender.core.data.teacher import TeacherStyle, default_parameters
+from ptalker_blender.core.data.teacher import TeacherStyle
 from ptalker_blender.core.errors import PTalkerError
 from ptalker_blender.core.model.ptalker import PTalker
 from ptalker_blender.core.train.loop import fit, step_rng
@@ -277,21 +277,6 @@ def test_converted_voices_say_nothing_of_style(data: Path, shards: Path, tmp_pat
     windows = MotionSet(data, both, both / "fits", ["real_0", "conv_0"])
     converted = [i for i in windows.real if not windows.own_voice(i)]
     assert len(converted) == len(lines) and len(windows.real) == 2 * len(lines)
-
-
-def test_who_is_heard_in_another_voice_is_ready_to_speak_earlier(data: Path, shards: Path) -> None:
-    windows = MotionSet(data, shards, shards / "fits", [f"real_{i}" for i in range(REAL_TIMES)])
-    gap, found = default_parameters()[0].gap[:, 0], []
-    for i in windows.real:
-        for s in windows.windows[i].segments:
-            onset = windows.clips[s.clip].phones[0][1] / s.factor + s.start
-            times = np.arange(max(s.first, 0.0) + 0.08, s.end - 0.2, 0.04)
-            tracked = windows.fits.at(windows.ids[s.clip], (times - s.start) * s.factor)[0] @ gap
-            open_by = windows.target(i, times, None)[0] @ gap - tracked
-            found.append((s.strange, open_by[times < onset - 0.1].max(initial=0.0)))
-            assert np.abs(open_by[times > onset + 0.3]).mean() < 0.1  # lips are sealed there, nothing else
-    assert max(early for strange, early in found if strange == 1.0) > 0.02
-    assert max(early for strange, early in found if strange == 0.0) < 1e-6
 
 
 def test_other_languages_are_drawn_oftener(data: Path, shards: Path) -> None:

@@ -17,7 +17,6 @@ import numpy as np
 
 from ..channels import CHANNELS, UPPER_FACE
 from ..errors import PTalkerError
-from .ready import readied
 from .restyle import restyled
 from .seal import sealed
 from .teacher import TeacherStyle, curves
@@ -55,13 +54,9 @@ class Fits:
                 self.ok[str(clip)] = z["ok"][i]
                 self.gap[str(clip)] = z["gap"][i]
 
-    def at(
-        self, clip: str, times: np.ndarray, early: np.ndarray | None = None, share: float = 0.0
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Weights [T, K] and mask [T] of a clip at times [T] in clip seconds; mask 0 outside it or where untracked.
-        ``share`` of the weights is of ``early``, other weights of the same frames."""
+    def at(self, clip: str, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weights [T, K] and mask [T] of a clip at times [T] in clip seconds; mask 0 outside it or where untracked."""
         w, ok = self.weights[clip], self.ok[clip].astype(np.float32)
-        w = w if early is None or not share else w + np.float32(share) * (early - w)
         x = np.clip(times * 25.0, 0, len(w) - 1.001)
         a = x.astype(int)
         f = (x - a)[:, None].astype(np.float32)
@@ -114,8 +109,6 @@ class MotionSet:
         self.quiet = [i for i, w in enumerate(self.windows) if not w.segments]
         train = [i for i, c in enumerate(self.clips) if c.split == "train" and c.voice not in skip_voices]
         self.real_clips = [i for i in train if self.clips[i].kind == "grid"]
-        # what others do who say the same: of the clips of training
-        self.early = {i: readied(self.fits.weights[c], self.fits.gap[c], 25.0, self.clips[i].phones) for i, c in self.real_ids()}
         self.spoken_clips = [i for i in train if self.clips[i].kind == "speech"]
         self.voices = sorted({w.voice for w in self.windows if w.segments})
         # every synthetic voice has a style of its own, so that style can be learned from audio too
@@ -128,10 +121,6 @@ class MotionSet:
         """Of window i: that of its first clip, "" without a voice."""
         w = self.windows[i]
         return self.clips[w.segments[0].clip].language if w.segments else ""
-
-    def real_ids(self) -> list[tuple[int, str]]:
-        """Numbers and ids of the tracked clips of training."""
-        return [(i, self.ids[i]) for i in self.real_clips]
 
     def own_voice(self, i: int) -> bool:
         """Whether window i is heard in the voice whose face it shows: not where a voice was converted or there is none."""
@@ -155,8 +144,7 @@ class MotionSet:
             for s in w.segments:
                 here = s.heard(times)
                 if here.any():
-                    at = (times[here] - s.start) * s.factor
-                    z[here], mask[here] = self.fits.at(self.ids[s.clip], at, self.early.get(s.clip), s.strange)
+                    z[here], mask[here] = self.fits.at(self.ids[s.clip], (times[here] - s.start) * s.factor)
                     z[here] = z[here] if style is None else restyled(z[here], style)
                     z[here] = sealed(z[here], times[here], said([s], self.clips))
         else:

@@ -7,7 +7,6 @@ serves every teacher style. ``corpus`` (core/data/corpus.py) makes all of them.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,8 +26,7 @@ SECONDS = WINDOW * HOP / SAMPLE_RATE
 class Segment:
     """A clip inside a window: window time t is clip time (t - start) * factor, heard for first <= t < end.
 
-    ``first`` is later than ``start`` where the clip's beginning was cut off, in the midst of speech perhaps. ``voice``: by how
-    much pitch and formants were changed beside that (augment.other_voice).
+    ``first`` is later than ``start`` where the clip's beginning was cut off, in the midst of speech perhaps.
     """
 
     clip: int
@@ -36,12 +34,6 @@ class Segment:
     end: float
     factor: float
     first: float = -1e9
-    voice: float = 1.0
-
-    @property
-    def strange(self) -> float:
-        """0..1, how far the voice is from that of the clip: pitch and formants a tenth off are another person's."""
-        return min(1.0, abs(math.log(self.voice * self.factor)) / 0.1)
 
     def heard(self, times: np.ndarray) -> np.ndarray:
         """[T] bool."""
@@ -120,11 +112,10 @@ def pack(clips: list[Clip], wanted: list[int], data: Path, rng: np.random.Genera
             while order and at < SECONDS - 1.0:
                 i = int(order.pop())
                 sound = sf.read(data / clips[i].path, dtype="float32")[0]
-                factor = changed = 1.0
+                factor = 1.0
                 own = sound
                 if not clean and rng.random() < 0.6:
-                    changed = size * float(rng.uniform(0.97, 1.03))
-                    sound = other_voice(sound, changed)
+                    sound = other_voice(sound, size * float(rng.uniform(0.97, 1.03)))
                 if not clean and rng.random() < 0.6:
                     rate = float(rng.uniform(0.87, 1.15))
                     own = stretch(own, 1 / rate)
@@ -137,7 +128,7 @@ def pack(clips: list[Clip], wanted: list[int], data: Path, rng: np.random.Genera
                 sound = sound[cut : cut + n - a] * (1.0 if clean else float(10 ** (rng.uniform(-6, 6) / 20)))
                 audio[a : a + len(sound)] = sound
                 begin, end = a / SAMPLE_RATE, (a + len(sound)) / SAMPLE_RATE
-                segments.append(Segment(i, begin - cut / SAMPLE_RATE, end, factor, begin, changed))
+                segments.append(Segment(i, begin - cut / SAMPLE_RATE, end, factor, begin))
                 at = (a + len(sound)) / SAMPLE_RATE + (0.3 if clean else float(rng.exponential(0.25)))
             yield (audio if clean else degrade(audio, rng)), plain, voice, segments
 
