@@ -22,7 +22,6 @@ from .compare import example_of, told_by_sound
 from .errors import Cancelled, PTalkerError
 from .habits import habits_of_clip
 from .lessons import Shown
-from .matching import matched
 from .mesh.reader import MeshReader
 from .model.seen import Seen
 from .personal import APART
@@ -139,17 +138,16 @@ def read_style(
 def _compared(
     model: PTalker, reading: Reading, part: Clip, seen: np.ndarray, shown: Shown, cancelled: Callable[[], bool] | None
 ) -> Reading:
-    """With the habits of the upper face and the style that comes nearest: with the clip's sound to its motion, and with what the
-    mouth shows beyond that; without it to how it moves on the whole. ``seen`` [T, K]: the weights that the motion is made of."""
+    """With the habits of the upper face and, where the clip has its sound, the style that comes nearest to it and what the mouth
+    shows beyond that. ``seen`` [T, K]: the weights that the part's motion is made of."""
     habits = habits_of_clip(seen, part.fps, part.audio, part.rest is not None)
     reading = replace(reading, style=replace(reading.style, habits=habits))
-    told, vector = None, reading.style.vector
-    if part.audio is not None:
-        example = example_of(model, part, seen, shown.root, cancelled)
-        told = told_by_sound(model, [example], vector, part.rest is not None, cancelled)
+    if part.audio is None:
+        return reading
+    example = example_of(model, part, seen, shown.root, cancelled)
+    told = told_by_sound(model, [example], reading.style.vector, part.rest is not None, cancelled)
     if told is None:
-        vector = matched(model, seen, part.fps, vector, part.rest is not None, cancelled)
-        return replace(reading, style=replace(reading.style, vector=vector), apart=part.audio is not None)
+        return replace(reading, apart=True)
     vector, personal = told[0].cpu(), told[1].to(torch.device("cpu"))
     return replace(reading, style=replace(reading.style, vector=vector, personal=personal))
 

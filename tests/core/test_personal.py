@@ -89,8 +89,7 @@ def test_a_reference_with_sound_says_more_than_its_vector(smiling: Clip, tmp_pat
     assert reading.style.personal is not None and not reading.warnings
     silent = read_style(model(), replace(smiling, audio=None))
     assert silent.style.personal is None and reading.motion and silent.motion
-    assert torch.equal(reading.motion.vector, silent.motion.vector)
-    assert not torch.allclose(silent.style.vector, silent.motion.vector, atol=0.05), "how it moves on the whole says more, too"
+    assert torch.equal(reading.motion.vector, silent.motion.vector) and torch.equal(silent.style.vector, silent.motion.vector)
     assert not torch.allclose(reading.style.vector, reading.motion.vector, atol=0.05), "the sound says more of the vector, too"
     smile = SHOWN.index("rest_smile")
     assert float(reading.style.vector[smile] - model().network.styles["neutral"][smile]) > 1
