@@ -13,7 +13,7 @@ from .reader import steadied
 
 RIDGE, FLOOR = 0.01, 0.002  # of a channel's own size; of the mean size
 ROUNDS, SMALL = 400, 1e-5
-OWN = 0.008  # of the squared size of motion: what its own shapes leave over at most; of others the rig head leaves 0.025 and more
+OWN = 0.008  # of the squared size of motion, that its own shapes leave over at most; of others 0.025 and more are left
 
 
 class BoundedSolver:
