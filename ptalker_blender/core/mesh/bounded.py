@@ -46,7 +46,7 @@ class BoundedSolver:
         return meant(found, self.reading)
 
     def _own(self, pull: np.ndarray, energy: float) -> bool:
-        """Whether motion, ``pull`` [T, K] of it and its squared size, was made with these very shapes: they leave nothing over."""
+        """Whether motion, ``pull`` [T, K] of it and its squared size, was made with these shapes: they leave nothing over."""
         best = bounded(self.gram, pull).astype(np.float64)
         over = energy - 2 * float((best * pull).sum()) + float(((best @ self.plain) * best).sum())
         return over < OWN * energy
