@@ -13,7 +13,6 @@ from .reader import steadied
 
 RIDGE, FLOOR = 0.01, 0.002  # of a channel's own size; of the mean size
 ROUNDS, SMALL = 400, 1e-5
-OWN = 0.008  # of the squared size of motion, that its own shapes leave over at most; of others 0.025 and more are left
 
 
 class BoundedSolver:
@@ -28,28 +27,17 @@ class BoundedSolver:
         self.weighted = (shapes * self.weight[:, None].astype(np.float32)).reshape(len(shapes), -1)
         gram = self.weighted.astype(np.float64) @ shapes.reshape(len(shapes), -1).T
         size = np.diag(gram)
-        self.plain = gram
         self.gram = gram + np.diag(RIDGE * size + FLOOR * max(float(size.mean()), 1e-30))
 
     def __call__(self, chunks: Iterable[np.ndarray], rest: np.ndarray | None) -> np.ndarray:
         """Frames [t, V, 3], chunk by chunk, the face at rest [V, 3] (None: nobody knows it) -> weights [T, K] float32."""
-        still, pulls, energy = rest, [], 0.0
+        still, pulls = rest, []
         for chunk in chunks:
             still = chunk[0] if still is None else still
             moved = steadied(chunk, still.astype(np.float32), self.still) - still
             pulls.append(moved.reshape(len(chunk), -1) @ self.weighted.T)
-            energy += float((np.square(moved, dtype=np.float64).sum(-1) * self.weight).sum())
-        pull = np.concatenate(pulls).astype(np.float64)
-        found = solved(self.gram, pull, rest is not None)
-        if self.reading is None or self._own(pull, energy):
-            return found
-        return meant(found, self.reading)
-
-    def _own(self, pull: np.ndarray, energy: float) -> bool:
-        """Whether motion, ``pull`` [T, K] of it and its squared size, was made with these shapes: they leave nothing over."""
-        best = bounded(self.gram, pull).astype(np.float64)
-        over = energy - 2 * float((best * pull).sum()) + float(((best @ self.plain) * best).sum())
-        return over < OWN * energy
+        found = solved(self.gram, np.concatenate(pulls).astype(np.float64), rest is not None)
+        return found if self.reading is None else meant(found, self.reading)
 
 
 def solved(gram: np.ndarray, pull: np.ndarray, rest_known: bool) -> np.ndarray:
