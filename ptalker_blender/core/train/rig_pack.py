@@ -10,8 +10,24 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from ptalker_blender.core.model.mesh_encoder import RigConfig, RigNet
+from ptalker_blender.core.train.pack import write_sums
+
+
+def packed(rig: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a packed rig head."""
+    with safe_open(rig, "pt") as file:
+        return file.metadata(), {k: file.get_tensor(k) for k in file.keys()}
+
+
+def put(rig: Path, more: dict[str, Tensor]) -> None:
+    """Put further tensors into a packed rig head, and its new sum beside it where there are sums."""
+    meta, state = packed(rig)
+    save_file(state | more, rig, meta)
+    if (rig.parent / "SHA256SUMS").is_file():
+        write_sums(rig.parent)
 
 
 def main() -> None:

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from ..channels import CHANNELS, LOWER_FACE, MIRROR
 from ..data.motion_set import REFERENCE_FPS, MotionSet
@@ -24,7 +22,7 @@ from ..data.teacher import TeacherStyle
 from ..mesh.rig import ASSET, READING, Rigger
 from .heads import Head
 from .motion_heads import motion_heads
-from .pack import write_sums
+from .rig_pack import put
 
 HEADS, STRENGTHS = 64, (0.0, 0.0, 0.5)  # STRENGTHS: of a warp, in turn (motion_heads.warped)
 PEOPLE, SECONDS = 24, 3.5  # of the teacher's; of speech, each
@@ -68,11 +66,7 @@ def main() -> None:
     heads = motion_heads(args.data / "heads" / "ict_facekit.npz", HEADS, args.seed, rigger, STRENGTHS, own=0)
     windows = MotionSet(args.data, args.corpus, args.corpus / "fits", ["dev_real"])  # for the clips: nothing is heard
     reading = reading_of(heads, spoken(windows, rng))
-    with safe_open(args.rig, "pt") as file:
-        meta, state = file.metadata(), {k: file.get_tensor(k) for k in file.keys()}
-    save_file(state | {READING: torch.from_numpy(reading).contiguous()}, args.rig, meta)
-    if (args.rig.parent / "SHA256SUMS").is_file():
-        write_sums(args.rig.parent)
+    put(args.rig, {READING: torch.from_numpy(reading).contiguous()})
     print(f"{args.rig.name}: reading of {len(heads)} heads")
 
 

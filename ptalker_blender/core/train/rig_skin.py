@@ -8,16 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from scipy.spatial import KDTree
 from torch import Tensor
 
 from ptalker_blender.core.mesh.graph import build_graph
 from ptalker_blender.core.mesh.rig import ASSET
 from ptalker_blender.core.mesh.skin import PREFIX
-from ptalker_blender.core.train.pack import write_sums
 from ptalker_blender.core.train.rig_heads import CENTRE, UNIT
+from ptalker_blender.core.train.rig_pack import packed, put
 
 PIECES = (("face", "head_neck"), ("mouth_socket",), ("eye_socket_left", "eye_socket_right"))  # ICT's parts that are skin
 
@@ -49,13 +47,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rig", type=Path, default=ASSET)
     a = parser.parse_args()
-    with safe_open(a.rig, "pt") as file:
-        meta, state = file.metadata(), {k: file.get_tensor(k) for k in file.keys()}
     z = dict(np.load(a.data / "heads" / "ict_facekit.npz"))
-    skin = skin_of(z, state["head.place"].float().numpy())
-    save_file(state | {PREFIX + k: v for k, v in skin.items()}, a.rig, meta)
-    if (a.rig.parent / "SHA256SUMS").is_file():
-        write_sums(a.rig.parent)
+    skin = skin_of(z, packed(a.rig)[1]["head.place"].float().numpy())
+    put(a.rig, {PREFIX + k: v for k, v in skin.items()})
     print(f"{a.rig.name}: {len(skin['part'])} vertices of skin, {a.rig.stat().st_size / 1e6:.1f} MB")
 
 
