@@ -77,3 +77,10 @@ def test_gradients_pass(contact: Contact) -> None:
 def test_without_a_known_gap_nothing_is_done() -> None:
     z = torch.rand(5, len(CHANNELS)) * 0.01
     assert torch.equal(Contact()(z), z)
+
+
+def test_half_precision_round_about_does_not_matter(contact: Contact) -> None:
+    z = opened(torch.tensor([0.01, 0.02, 0.3]))
+    with torch.autocast("cpu", torch.bfloat16):
+        half = contact(z)
+    assert half.dtype == torch.float32 and torch.equal(half, contact(z))

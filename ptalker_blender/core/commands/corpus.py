@@ -19,6 +19,7 @@ def register(commands: Any) -> None:
         help="any Whisper, wav2vec2, HuBERT or WavLM, as transformers names it (default: the shipped one)",
     )
     parser.add_argument("--quiet", metavar="N", type=int, default=160, help="windows without a voice (default: 160)")
+    parser.add_argument("--device", default="auto", help="that the speech encoder runs on: auto | cpu | cuda | mps")
     parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: as torch likes)")
     parser.add_argument("--estimate-teacher", action="store_true", help="estimate the coarticulation teacher anew, too")
     parser.set_defaults(run=run)
@@ -26,6 +27,7 @@ def register(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..data import corpus
+    from ..device import pick_device
     from ..errors import PTalkerError
     from ..runtime import ASSETS
     from ..speech import SpeechEncoder
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
         estimate_teacher.run(args.data, args.out / "fits")
     folder = Path(wanted).is_dir()
-    encoder = SpeechEncoder.from_folder(wanted)
+    encoder = SpeechEncoder.from_folder(wanted).to(pick_device(args.device))
     card = corpus.make_shards(
         args.data, args.out, encoder, Path(wanted).resolve().name if folder else wanted, args.passes, args.quiet
     )

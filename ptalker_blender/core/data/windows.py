@@ -142,7 +142,7 @@ def cache(data: Path, out: Path, encoder: SpeechEncoder, wanted: list[int], seed
     def flush() -> None:
         if batch:
             with torch.autocast("cpu", torch.bfloat16):  # kept in half precision anyway; twice as fast where a CPU has it
-                features.append(encoder(torch.from_numpy(np.stack(batch))).to(torch.float16).numpy())
+                features.append(encoder(torch.from_numpy(np.stack(batch))).to(torch.float16).cpu().numpy())
             batch.clear()
 
     for audio, _, voice, segments in pack(clips, wanted, data, rng, clean):
@@ -191,7 +191,7 @@ def quiet(out: Path, encoder: SpeechEncoder, count: int) -> None:
     for i in range(0, count, 8):
         audio = np.stack([voiceless(k % 5, rng) for k in range(i, i + 8)])
         with torch.autocast("cpu", torch.bfloat16):
-            features.append(encoder(torch.from_numpy(audio)).to(torch.float16).numpy())
+            features.append(encoder(torch.from_numpy(audio)).to(torch.float16).cpu().numpy())
     np.save(out.with_suffix(".npy"), np.concatenate(features))
     lines = [json.dumps({"voice": "quiet", "segments": []})] * len(np.concatenate(features))
     out.with_suffix(".jsonl").write_text("\n".join(lines), "utf-8")

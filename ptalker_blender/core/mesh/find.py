@@ -31,7 +31,7 @@ ELSEWHERE = 2.6  # another face is one whose middle lies farther than this from 
 @dataclass(frozen=True)
 class Face:
     """The graph laid on the template face, how much of a face the rig network sees there (a mask 0.45 to 0.6, a head to
-    0.95, a sphere 0.4), and how sure PoseNet was (-1 to 1; faces mostly above 0.8)."""
+    0.95, a tracker's 230 landmarks 0.28, a sphere or a torus 0.2), and how sure PoseNet was (-1 to 1; faces mostly above 0.8)."""
 
     graph: MeshGraph
     quality: float
@@ -44,7 +44,7 @@ class Face:
     @property
     def confidence(self) -> float:
         """0..1: 0.5 is where a face begins to be one."""
-        return float(1 / (1 + np.exp(-(8 * (self.quality - 0.4) + 3 * (self.pose - 0.7)))))
+        return float(1 / (1 + np.exp(-(8 * (self.quality - 0.35) + 3 * (self.pose - 0.7)))))
 
 
 def patched(graph: MeshGraph, level: Level) -> MeshGraph:

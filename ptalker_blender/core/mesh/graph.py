@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 
 from ptalker_blender.core.errors import PTalkerError
 
+IN_PIECES = 0.8  # of the vertices lie on edges that only one face has: they belong together where they coincide
 SMALLEST = 1e-100  # units: a mesh that is smaller has no size; the numbers would run out
 
 
@@ -52,6 +53,7 @@ class MeshGraph:
     boundary: np.ndarray  # [V] bool, on an edge that only one face has
     island: np.ndarray  # [V] int64, connected part
     frame: Frame
+    same: np.ndarray | None = None  # [V] of a mesh in pieces: the vertex that speaks for all in its place; others have no area
 
     def moved(self, rotation: np.ndarray, scale: float, shift: np.ndarray) -> "MeshGraph":
         """The same graph after ``y -> scale * R y + shift``."""
@@ -74,7 +76,7 @@ class MeshGraph:
         edges = number[self.edges[:, keep[self.edges].all(0)]]
         return replace(
             self, pos=self.pos[keep], normal=self.normal[keep], area=self.area[keep], boundary=self.boundary[keep],
-            island=islands(int(keep.sum()), edges), edges=edges,
+            island=islands(int(keep.sum()), edges), edges=edges, same=None,
         )  # fmt: skip
 
 
@@ -129,12 +131,19 @@ def normals(pos: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def build_graph(vertices: np.ndarray, faces: np.ndarray) -> MeshGraph:
     """Vertices [V, 3] (any unit and pose), faces [F, n] (-1 pads) -> the graph, centred and scaled to unit RMS radius.
 
-    Vertices that no face uses stay in the graph, without edges and without area.
+    Vertices that no face uses stay in the graph, without edges and without area. A mesh that is cut along most of its edges, as
+    files of flat shading bring it, is taken as a whole.
     """
     vertices, faces = check(vertices, faces)
     pairs, count = face_edges(faces)
     used = np.zeros(len(vertices), bool)
     used[pairs] = True
+    same = None
+    if len(np.unique(pairs[count == 1])) > IN_PIECES * used.sum():
+        same = representatives(vertices)
+        faces = np.where(faces >= 0, same[faces], -1)
+        pairs, count = face_edges(faces)
+        used = np.isin(np.arange(len(vertices)), pairs)
     origin = vertices[used].mean(0)
     extent = float(np.abs(vertices[used] - origin).max())
     if extent < SMALLEST or not np.isfinite(extent):
@@ -153,7 +162,7 @@ def build_graph(vertices: np.ndarray, faces: np.ndarray) -> MeshGraph:
     return MeshGraph(
         pos=((pos - centre) * scale).astype(np.float32), normal=normal.astype(np.float32),
         area=area.astype(np.float32), edges=np.concatenate([edges.T, edges.T[::-1]], 1), boundary=boundary,
-        island=island, frame=Frame(np.eye(3), scale / extent, origin + centre * extent),
+        island=island, frame=Frame(np.eye(3), scale / extent, origin + centre * extent), same=same,
     )  # fmt: skip
 
 
@@ -176,6 +185,14 @@ def islands(count: int, edges: np.ndarray) -> np.ndarray:
     """The connected part [count] of each node, edges [2, E]."""
     adjacency = coo_matrix((np.ones(edges.shape[1]), (edges[0], edges[1])), shape=(count, count))
     return connected_components(adjacency, directed=False)[1].astype(np.int64)
+
+
+def representatives(vertices: np.ndarray) -> np.ndarray:
+    """Of each vertex [V] the first one in the same place."""
+    extent = float(np.ptp(vertices, axis=0).max()) or 1.0
+    key = np.round((vertices - vertices.min(0)) / extent * 2e5).astype(np.int64)
+    first, group = np.unique(key, axis=0, return_index=True, return_inverse=True)[1:]
+    return first[group.reshape(-1)]
 
 
 def seams(pos: np.ndarray, normal: np.ndarray, boundary: np.ndarray) -> np.ndarray:

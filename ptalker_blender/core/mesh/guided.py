@@ -19,7 +19,7 @@ from ..errors import Cancelled, PTalkerError
 from ..landmark_places import NAMES, PLACES, other_side
 from ..landmarks import Guide
 from ..model.mesh_encoder import batch
-from .find import Face, at, quality, sketch
+from .find import CHOSEN, Face, at, quality, sketch
 from .graph import Frame, MeshGraph, build_graph
 from .lips import movers, seam
 from .pose import settle, umeyama
@@ -41,6 +41,7 @@ MOST = 4.0  # times longer: where the flow has crushed the mesh, a displacement 
 TAU = 0.025  # face frame: how sharply the proposed vertex wins
 UNSURE = 0.7  # below this confidence a rig is told to be uncertain
 WIDEST = 0.8  # face frame: lips of 34 heads that meet along at most 0.6; backs of heads taken for faces along 0.6 to 1.1
+LIPS, LIPPED = 0.5, 0.3  # of the mouthFunnel's largest: template points that lips are; the share of them that a face shows
 MOUTHLESS = 0.5  # the most confidence in a face without lips that part
 
 
@@ -76,6 +77,16 @@ def propose(rigger: Rigger, graph: MeshGraph) -> np.ndarray:
     return out
 
 
+@torch.no_grad()
+def shows_lips(rigger: Rigger, graph: MeshGraph) -> bool:
+    """Whether the network recognises lips on a graph in the face frame: cheeks and ears it knows from behind, too."""
+    part = sketch(graph.cropped(rigger.inside(graph)), SEEN)
+    b, head = batch(part, rigger.config.voxels), rigger.net.head
+    chosen = head.chosen(rigger.net.encoder(b), b.pos, b.normal)[:, : rigger.config.template]
+    moved = head.template.reshape(len(head.template), -1, 3)[:, INDEX["mouthFunnel"]].norm(dim=1)
+    return bool((chosen.amax(0) > CHOSEN)[moved > LIPS * moved.max()].float().mean() > LIPPED)
+
+
 def rig(
     rigger: Rigger, vertices: np.ndarray, faces: np.ndarray, guide: Guide, progress: Progress = None, cancelled: Stop = None
 ) -> Rigged:
@@ -92,7 +103,8 @@ def rig(
         basis, face, proposed = warped_shapes(rigger, face, faces, start, end, progress, cancelled)
     else:
         basis = rigger.shapes(face.graph, progress, cancelled)
-    confidence = face.confidence if has_lips(frame, vertices, basis) else min(face.confidence, MOUTHLESS)
+    lips = has_lips(frame, vertices, basis) and shows_lips(rigger, face.graph)
+    confidence = face.confidence if lips else min(face.confidence, MOUTHLESS)
     return Rigged(basis, placed_in(frame, proposed, guide.marks), confidence, frame)
 
 

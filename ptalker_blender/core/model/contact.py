@@ -32,6 +32,10 @@ class Contact(nn.Module):
         self.register_buffer("willing", willing, persistent=False)
 
     def forward(self, z: Tensor) -> Tensor:
+        with torch.autocast(z.device.type, enabled=False):  # millimetres of hundreds: half precision does not know them
+            return self._met(z.float())
+
+    def _met(self, z: Tensor) -> Tensor:
         height = (z @ self.gap[:, 0]).clamp(min=0)
         near = (height / NARROW).clamp(0, 1)
         left = height * near * near * (3 - 2 * near)  # smoothstep: 0 at 0, unchanged from NARROW on

@@ -8,6 +8,7 @@ RigHead    g -> basis [V, K, 3]: attention over the points of a template face ca
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -56,8 +57,8 @@ class RigConfig:
 def point_features(pos: Tensor, normal: Tensor, edges: Tensor, boundary: Tensor) -> Tensor:
     """[V, 3], [V, 3], [2, E], [V] -> [V, POINT_DIM]: place, waves of the place, normal, local size and bend."""
     rel = pos[edges[0]] - pos[edges[1]]
-    count = torch.zeros(len(pos)).index_add_(0, edges[1], torch.ones(edges.shape[1])).clamp(min=1)
-    length = torch.zeros(len(pos)).index_add_(0, edges[1], rel.norm(dim=1)) / count
+    count = pos.new_zeros(len(pos)).index_add_(0, edges[1], pos.new_ones(edges.shape[1])).clamp(min=1)
+    length = pos.new_zeros(len(pos)).index_add_(0, edges[1], rel.norm(dim=1)) / count
     mean = torch.zeros_like(pos).index_add_(0, edges[1], rel) / count[:, None]
     bend = (mean * normal).sum(1) / (length + 1e-4)
     waves = torch.cat([f(pos * w) for w in (3.0, 9.0) for f in (torch.sin, torch.cos)], 1)
@@ -112,9 +113,11 @@ class TokenBlock(nn.Module):
         self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
+        """real [B, n] bool: which nodes are no padding; None: all."""
         q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        seen = None if real is None else real[:, None, None, :]
+        x = x + self.out(F.scaled_dot_product_attention(q, k, v, attn_mask=seen).transpose(1, 2).flatten(2))
         return x + self.mlp(self.norm2(x))
 
 
@@ -134,10 +137,10 @@ class PoseNet(nn.Module):
     def forward(self, pos: Tensor, normal: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
         """pos, normal [B, n, 3] (B poses of one graph), edges [2, e]."""
         b, n, _ = pos.shape
-        every = (edges[:, None] + n * torch.arange(b)[None, :, None]).flatten(1)
+        every = (edges[:, None] + n * torch.arange(b, device=pos.device)[None, :, None]).flatten(1)
         p, m = pos.flatten(0, 1), normal.flatten(0, 1)
         attr = edge_features(p, m, every, 0.2)
-        x = self.inp(point_features(p, m, every, torch.zeros(b * n)))
+        x = self.inp(point_features(p, m, every, p.new_zeros(b * n)))
         x = self.local(x, every, attr)
         x = torch.cat([x.view(b, n, -1), self.tokens.expand(b, 1, -1)], 1)
         for block in self.wide:
@@ -155,12 +158,37 @@ class GraphBatch:
     edges: Tensor
     boundary: Tensor
     levels: list[dict[str, Tensor]]  # pos, normal, edges, own, near, weight, share (of a fine node in its patch)
+    sizes: list[int] | None = None  # coarsest patches of each graph, where there are several that know nothing of each other
 
     def mirrored(self) -> "GraphBatch":
         """The same graph with left and right exchanged."""
-        flip = torch.tensor([-1.0, 1.0, 1.0])
+        flip = self.pos.new_tensor([-1.0, 1.0, 1.0])
         levels = [{**lv, "pos": lv["pos"] * flip, "normal": lv["normal"] * flip} for lv in self.levels]
-        return GraphBatch(self.pos * flip, self.normal * flip, self.edges, self.boundary, levels)
+        return GraphBatch(self.pos * flip, self.normal * flip, self.edges, self.boundary, levels, self.sizes)
+
+
+def joined(graphs: Sequence[GraphBatch]) -> GraphBatch:
+    """Graphs side by side as one, without edges between them."""
+
+    def cat(pieces: Sequence[dict[str, Tensor]], first: dict[str, list[int]]) -> dict[str, Tensor]:
+        """Tensors by name, one after the other; those in ``first`` count nodes, from these numbers on."""
+        out = {}
+        for k in pieces[0]:
+            parts = [p[k] + first[k][i] if k in first else p[k] for i, p in enumerate(pieces)]
+            out[k] = torch.cat(parts, 1 if k == "edges" else 0)
+        return out
+
+    def starts(sizes: list[int]) -> list[int]:
+        return [0, *itertools.accumulate(sizes)][:-1]
+
+    fine = [{"pos": g.pos, "normal": g.normal, "edges": g.edges, "boundary": g.boundary} for g in graphs]
+    levels, sizes = [], []
+    for scale in zip(*(g.levels for g in graphs), strict=True):
+        sizes = [len(lv["pos"]) for lv in scale]
+        begin = starts(sizes)
+        levels.append(cat(scale, {"edges": begin, "own": begin, "near": begin}))
+    whole = cat(fine, {"edges": starts([len(g.pos) for g in graphs])})
+    return GraphBatch(whole["pos"], whole["normal"], whole["edges"], whole["boundary"], levels, sizes)
 
 
 def batch(graph: MeshGraph, voxels: tuple[float, ...]) -> GraphBatch:
@@ -211,10 +239,7 @@ class MeshEncoder(nn.Module):
             edges.append(lv["edges"])
             x = blocks(x, edges[-1], attrs[-1])
             skips.append(x)
-        x = torch.cat([x, self.tokens])[None]
-        for block in self.wide:
-            x = block(x)
-        x = x[0, : -cfg.tokens]
+        x = self.widely(x, b.sizes or [len(x)])
         for i in reversed(range(len(b.levels))):
             lv, fine = b.levels[i], b.levels[i - 1]["pos"] if i else b.pos
             lifted = F.embedding_bag(lv["near"], x, per_sample_weights=lv["weight"], mode="sum")
@@ -222,6 +247,16 @@ class MeshEncoder(nn.Module):
             x = self.back[i](torch.cat([skips[i], lifted, offset.clamp(-3, 3)], 1))
             x = self.up[i](x, edges[i], attrs[i])
         return self.norm(x)
+
+    def widely(self, x: Tensor, sizes: list[int]) -> Tensor:
+        """Attention among all the nodes of each graph, x [sum of sizes, d], and its tokens."""
+        every = nn.utils.rnn.pad_sequence(list(x.split(sizes)), batch_first=True)
+        real = torch.arange(every.shape[1], device=x.device) < torch.tensor(sizes, device=x.device)[:, None]
+        mask = None if len(sizes) == 1 else F.pad(real, (0, self.cfg.tokens), value=True)
+        every = torch.cat([every, self.tokens.expand(len(sizes), -1, -1)], 1)
+        for block in self.wide:
+            every = block(every, mask)
+        return every[:, : -self.cfg.tokens][real]
 
 
 class RigHead(nn.Module):
@@ -266,8 +301,8 @@ class RigHead(nn.Module):
         """The share [V, M + nulls] of its attention that each vertex gives to each point of the template."""
         return self.logits(g, pos, normal).softmax(1)
 
-    def forward(self, g: Tensor, pos: Tensor, normal: Tensor, source: int = 0) -> tuple[Tensor, Tensor]:
-        """``source``: whose idea of the channels (RigConfig.sources)."""
+    def forward(self, g: Tensor, pos: Tensor, normal: Tensor, source: int | Tensor = 0) -> tuple[Tensor, Tensor]:
+        """``source``: whose idea of the channels (RigConfig.sources), of all vertices or of each [V]."""
         logits = self.logits(g, pos, normal)
         carried, alive, _ = self.carried(logits.softmax(1))
         return self.turned(g, carried, alive, source), logits
@@ -281,7 +316,7 @@ class RigHead(nn.Module):
         return own.unflatten(1, (self.cfg.channels, 3)), (1 - nulls.sum(1))[:, None, None], other
 
     def turned(
-        self, g: Tensor, carried: Tensor, alive: Tensor, source: int = 0, other: float = 0.0,
+        self, g: Tensor, carried: Tensor, alive: Tensor, source: int | Tensor = 0, other: float = 0.0,
         fine: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:  # fmt: skip
         """What was carried over as the vertices turn it, [V, K, 3]. ``other``: the share of the next source's idea; ``fine``:
@@ -297,10 +332,10 @@ class RigHead(nn.Module):
             out = torch.lerp(out, carried @ turn + rest, other)
         return out
 
-    def shaped(self, g: Tensor, source: int, alive: Tensor) -> tuple[Tensor, Tensor]:
+    def shaped(self, g: Tensor, source: int | Tensor, alive: Tensor) -> tuple[Tensor, Tensor]:
         """The map [V, 3, 3] that a row vector of the template is multiplied by, and the residual [V, K, 3], of a source."""
         own = g + self.source.weight[source]
-        turn = torch.eye(3) + self.turn(own).view(-1, 3, 3)
+        turn = torch.eye(3, device=g.device) + self.turn(own).view(-1, 3, 3)
         return turn.transpose(1, 2), 0.1 * self.rest(own).view(-1, self.cfg.channels, 3) * alive
 
 

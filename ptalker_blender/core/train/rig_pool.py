@@ -1,11 +1,12 @@
-"""A pool of training heads, renewed one by one while training goes on."""
+"""Training heads of the rig: all their topologies, and random heads on them."""
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from ptalker_blender.core.channels import INDEX
@@ -15,6 +16,9 @@ from ptalker_blender.core.model.mesh_encoder import GraphBatch, RigConfig, batch
 from ptalker_blender.core.train.rig_heads import Head, anny, centroids, ict
 from ptalker_blender.core.train.rig_topology import Topology, framed, head, topology, warp
 
+FACE, WRONG = np.array([0.0, -0.05, 0.3]), np.deg2rad(60)  # a face's middle; beyond this it is not seen as one
+SPARSE, FEW = (2, 3, 3), (150, 700)  # of which parts there are heads of so few vertices: skin, narrow faces
+ROUGH = 0.006  # face frame: most of the noise of a head's vertices
 FINE = (
     "mouthClose mouthFunnel mouthPucker mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper "
     "mouthPressLeft mouthPressRight mouthLowerDownLeft mouthLowerDownRight mouthUpperUpLeft mouthUpperUpRight "
@@ -51,8 +55,27 @@ def sample(h: Head, cfg: RigConfig, template: np.ndarray | None) -> Sample:
     )  # fmt: skip
 
 
+def unseen(h: Head, rng: np.random.Generator, none: int) -> Head:
+    """A head in a pose that is not its face's, upside down perhaps: nothing moves, and every vertex is ``none`` of the template's
+    points. What PoseNet proposes is judged by what the rig network recognises in it (mesh/find.py)."""
+    if rng.uniform() < 0.5:
+        turn = Rotation.from_rotvec(np.pi * np.eye(3)[rng.integers(3)] + rng.normal(size=3) * 0.15)
+    else:
+        turn = Rotation.random(rng=rng)
+        while turn.magnitude() < WRONG:
+            turn = Rotation.random(rng=rng)
+    r = turn.as_matrix()
+    near = np.full(h.near.shape, none)
+    weight = np.zeros(h.weight.shape, np.float32)
+    weight[:, 0] = 1
+    vertices = ((h.vertices - FACE) @ r.T + FACE + rng.normal(size=3) * 0.1).astype(np.float32)
+    return replace(h, vertices=vertices, basis=np.zeros_like(h.basis), near=near, weight=weight)
+
+
 class Heads:
-    """All topologies, and random heads on them."""
+    """All topologies, and random heads on them. ``most``: vertices of a decimated head."""
+
+    most = 4000
 
     def __init__(self, data: Path, extra: Path, cfg: RigConfig, seed: int, small: int, log=print) -> None:
         """``data``: the folder with heads/ict_facekit.npz. ``extra``: the folder that rig_anny wrote. ``small``: how
@@ -73,13 +96,9 @@ class Heads:
         everything = np.ones(len(skin), bool)
         masks = [everything, skin | socket, skin, narrow, narrow | socket | inner, skin | socket | inner, skin | inner]
         self.large = [topology(source, m, None, rng) for m in (everything, skin | socket, narrow, skin)]
-        self.small: list[Topology] = []
-        for mask in masks:
-            for i in range(small):
-                full = i % 3 == 2
-                count = int(np.exp(rng.uniform(np.log(700), np.log(2000))))
-                self.small.append(topology(source, mask, count // 4 if full else count, rng, split=full))
-            log(f"{len(self.small)} topologies", flush=True)
+        self.parts = masks
+        self.small = [self.topology(rng, i % 3 == 2, mask) for mask in masks for i in range(small)]
+        log(f"{len(self.small)} topologies", flush=True)
         reference = centroids(source.vertices[0], source.faces, source.basis[0])
         self.other: list[Topology] = []
         self.bodies: list[Topology] = []
@@ -103,12 +122,38 @@ class Heads:
             part.replace(file)
         return pickle.loads(file.read_bytes())
 
-    def draw(self, rng: np.random.Generator, large: bool = False, strength: float | None = None) -> Head:
-        kind = self.large if large else self.small if rng.uniform() < 0.68 else self.other
-        h = head(kind[int(rng.integers(len(kind)))], rng, plain=large and rng.uniform() < 0.4)
+    def draw(
+        self, rng: np.random.Generator, large: bool = False, strength: float | None = None, fresh: float = 0.0,
+        sparse: bool = False,
+    ) -> Head:  # fmt: skip
+        """``fresh``: how often on a topology that is made now; of ``large`` ones, and of anny's, there are only those at hand.
+        ``sparse``: of as few vertices as a tracker's landmarks."""
+        own = rng.uniform() < 0.68
+        kind = self.large if large else self.small if own else self.other
+        if sparse:
+            made = topology(self.ict, self.parts[int(rng.choice(SPARSE))], int(rng.uniform(*FEW)), rng)
+        elif not large and own and rng.uniform() < fresh:
+            made = self.topology(rng, int(rng.integers(3)) == 2)
+        else:
+            made = kind[int(rng.integers(len(kind)))]
+        h = head(made, rng, plain=large and rng.uniform() < 0.4)
         if strength is None:
             strength = float(rng.choice([0.0, 0.5, 1.0, 1.3], p=[0.2, 0.3, 0.3, 0.2])) * (0.5 if large else 1.0)
         return framed(warp(h, rng, strength) if strength else h, rng, 1.0)
 
-    def sample(self, rng: np.random.Generator, large: bool = False) -> Sample:
-        return sample(self.draw(rng, large), self.cfg, self.template[1] if rng.uniform() < 0.8 else None)
+    def topology(self, rng: np.random.Generator, split: bool, mask: np.ndarray | None = None) -> Topology:
+        """A part of ICT's head (``mask`` [V]; None: any of them), decimated; ``split``: to a quarter, and then subdivided."""
+        mask = self.parts[int(rng.integers(len(self.parts)))] if mask is None else mask
+        count = int(np.exp(rng.uniform(np.log(700), np.log(self.most))))
+        return topology(self.ict, mask, count // 4 if split else count, rng, split=split)
+
+    def sample(
+        self, rng: np.random.Generator, large: bool = False, fresh: float = 0.0, sparse: bool = False, wrong: bool = False
+    ) -> Sample:  # fmt: skip
+        """``wrong``: in a pose in which there is no face to be seen. Every third head is rough, as a scan is."""
+        template = self.template[1] if rng.uniform() < 0.8 else None
+        h = self.draw(rng, large, fresh=fresh, sparse=sparse)
+        if rng.uniform() < 0.33:
+            rough = rng.normal(size=h.vertices.shape) * rng.uniform(0, ROUGH)
+            h = replace(h, vertices=(h.vertices + rough).astype(np.float32))
+        return sample(unseen(h, rng, self.cfg.template) if wrong else h, self.cfg, template)

@@ -5,7 +5,6 @@ A warp moves the head smoothly and carries its shapes along by its Jacobian, so 
 
 from dataclasses import replace
 
-import fast_simplification
 import numpy as np
 
 from ptalker_blender.core.channels import MIRROR
@@ -64,6 +63,8 @@ def topology(source: Source, keep: np.ndarray, count: int | None, rng: np.random
     faces = np.where(faces >= 0, number[faces], -1)
     if count is None or count >= len(old):
         return Topology(source, np.stack([old, old], 1), faces)
+    import fast_simplification  # which nothing but the training of the rig head needs
+
     space = source.place[old].astype(np.float64)
     for middle in (MOUTH, EYE, EYE * FLIP):  # artists put more vertices round mouth and eyes
         gain = rng.uniform(0, 2.5)
