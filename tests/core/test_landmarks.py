@@ -96,7 +96,7 @@ def odd(head: Head) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     end = start.copy()
     for i, name in enumerate(NAMES):
         if name.startswith(("mouth", "lip")):
-            end[i] = start[i] * [0.6, 1, 1] + [0.012, -0.004, 0.018]
+            end[i] = start[i] * [0.6, 1, 1] + [0.03, -0.004, 0.03]
     unit = 10.0  # the flow's widths are those of the face frame: 10 cm
     vertices, jacobian = flow(head.vertices * unit, start * unit, end * unit)
     marks = flow(start * unit, start * unit, end * unit)[0] / unit
@@ -111,7 +111,7 @@ def test_marked_landmarks_correct_what_is_not_recognised(rigger: Rigger, head: H
     some = guided.rig(rigger, vertices, head.faces, Guide(lips))
     every = guided.rig(rigger, vertices, head.faces, Guide(marks))
     before, part, after = (cosine(r.basis, truth) for r in (alone, some, every))
-    assert part > before + 0.01 and after > before + 0.01
+    assert part > before + 0.03 and after > before + 0.02
     assert np.allclose(every.landmarks, np.stack(list(marks.values())))
     assert np.allclose(some.landmarks[0], marks["mouth_left"])
 
