@@ -106,7 +106,7 @@ def test_film_and_aac_are_decoded_by_blender(scene: bpy.types.Scene, speech: hel
         helpers.from_file(path)
         helpers.generate()
         curves.append(helpers.values(face, "jawOpen", frames))
-    assert np.corrcoef(*curves)[0, 1] > 0.9
+    assert np.corrcoef(*curves)[0, 1] > 0.85
 
 
 def test_style_file_that_is_none(scene: bpy.types.Scene, speech: helpers.Speech, tmp_path: Path) -> None:

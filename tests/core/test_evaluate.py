@@ -192,7 +192,7 @@ def test_the_rig_head_moves_a_face_that_has_no_basis(data: Path) -> None:
     ours = Ours(PTalker.load(None, "cpu"))
     assert ours.basis(face) is face.basis
     basis = ours.basis(bare)
-    assert basis.shape == (52, len(face.neutral), 3) and np.abs(basis).max() > 0 and ours.basis(bare) is basis
+    assert basis.shape == (52, len(bare.neutral), 3) and np.abs(basis).max() > 0 and ours.basis(bare) is basis
 
 
 def test_most_is_a_choice_that_stays(data: Path, made: Path) -> None:
