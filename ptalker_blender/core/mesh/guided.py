@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from scipy.spatial import KDTree
+from torch import Tensor
 
 from ..channels import INDEX
 from ..errors import Cancelled, PTalkerError
@@ -57,13 +58,16 @@ class Rigged:
 
 
 @torch.no_grad()
-def propose(rigger: Rigger, graph: MeshGraph) -> np.ndarray:
-    """Where the network sees each landmark [L, 3] on a graph in the face frame; in that frame."""
+def recognised(rigger: Rigger, graph: MeshGraph) -> tuple[MeshGraph, Tensor]:
+    """A sketch of a graph in the face frame, and how much each of its nodes is each point of the template, [n, M]."""
     part = sketch(graph.cropped(rigger.inside(graph)), SEEN)
-    b, head = batch(part, rigger.config.voxels), rigger.net.head
-    g = rigger.net.encoder(b)
-    chosen = head.chosen(g, b.pos, b.normal)[:, : rigger.config.template]
-    known = chosen.sum(1)
+    b, net = batch(part, rigger.config.voxels), rigger.net
+    return part, net.head.chosen(net.encoder(b), b.pos, b.normal)[:, : rigger.config.template]
+
+
+def propose(rigger: Rigger, part: MeshGraph, chosen: Tensor) -> np.ndarray:
+    """Where the network sees each landmark [L, 3] on what it has ``recognised``, in the face frame."""
+    head, known = rigger.net.head, chosen.sum(1)
     spot = (chosen @ head.place[:, :3] / known[:, None].clamp(min=1e-6)).numpy()  # [n, 3] where on the template it is
     jaw = (chosen @ head.template[:, 3 * INDEX["jawOpen"] + 1]).numpy()
     cost = ((spot[:, None] - TEMPLATE) ** 2).sum(-1) + 0.05 * (1 - known.numpy())[:, None]  # [n, L]
@@ -77,13 +81,9 @@ def propose(rigger: Rigger, graph: MeshGraph) -> np.ndarray:
     return out
 
 
-@torch.no_grad()
-def shows_lips(rigger: Rigger, graph: MeshGraph) -> bool:
-    """Whether the network recognises lips on a graph in the face frame: cheeks and ears it knows from behind, too."""
-    part = sketch(graph.cropped(rigger.inside(graph)), SEEN)
-    b, head = batch(part, rigger.config.voxels), rigger.net.head
-    chosen = head.chosen(rigger.net.encoder(b), b.pos, b.normal)[:, : rigger.config.template]
-    moved = head.template.reshape(len(head.template), -1, 3)[:, INDEX["mouthFunnel"]].norm(dim=1)
+def shows_lips(rigger: Rigger, chosen: Tensor) -> bool:
+    """Whether lips are among what was ``recognised``: cheeks and ears are known from behind, too."""
+    moved = rigger.net.head.template.unflatten(1, (-1, 3))[:, INDEX["mouthFunnel"]].norm(dim=1)
     return bool((chosen.amax(0) > CHOSEN)[moved > LIPS * moved.max()].float().mean() > LIPPED)
 
 
@@ -96,14 +96,14 @@ def rig(
         progress("finding the face", 0.0)
     face = look(rigger, vertices, faces, guide, cancelled)
     frame = face.graph.frame
-    proposed = propose(rigger, face.graph)
+    proposed = propose(rigger, *(looked := recognised(rigger, face.graph)))
     marks = {n: frame.inside(p).astype(np.float64) for n, p in guide.marks.items()}
     if marks:
         start, end = corrections(marks, proposed)
-        basis, face, proposed = warped_shapes(rigger, face, faces, start, end, progress, cancelled)
+        basis, face, looked, proposed = warped_shapes(rigger, face, faces, start, end, progress, cancelled)
     else:
         basis = rigger.shapes(face.graph, progress, cancelled)
-    lips = has_lips(frame, vertices, basis) and shows_lips(rigger, face.graph)
+    lips = has_lips(frame, vertices, basis) and shows_lips(rigger, looked[1])
     confidence = face.confidence if lips else min(face.confidence, MOUTHLESS)
     return Rigged(basis, placed_in(frame, proposed, guide.marks), confidence, frame)
 
@@ -120,7 +120,7 @@ def seen(
 ) -> tuple[np.ndarray, float]:
     """As ``rig``, without the shapes: landmarks [L, 3] and confidence."""
     face = look(rigger, vertices, faces, guide, cancelled)
-    return placed_in(face.graph.frame, propose(rigger, face.graph), guide.marks), face.confidence
+    return placed_in(face.graph.frame, propose(rigger, *recognised(rigger, face.graph)), guide.marks), face.confidence
 
 
 def laid_out(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -236,9 +236,10 @@ def corrections(marks: dict[str, np.ndarray], proposed: np.ndarray) -> tuple[np.
 
 def warped_shapes(
     rigger: Rigger, face: Face, faces: np.ndarray, start: np.ndarray, end: np.ndarray, progress: Progress, cancelled: Stop
-) -> tuple[np.ndarray, Face, np.ndarray]:
+) -> tuple[np.ndarray, Face, tuple[MeshGraph, Tensor], np.ndarray]:
     """The shapes [K, V, 3], in mesh units, of the mesh that has flowed so that ``start`` comes to ``end``, carried back; the
-    face that it showed; and where the network saw the landmarks [L, 3], carried back into the face frame."""
+    face that it showed; what was ``recognised`` there; and where the network saw the landmarks [L, 3], carried back into the
+    face frame."""
     here = face.graph.pos
     there, jacobian = flow(here, start, end)
     graph = build_graph(there, faces)
@@ -250,7 +251,8 @@ def warped_shapes(
         own = np.einsum("vij,vj->vi", inverse, basis[k])
         grown = np.linalg.norm(own, axis=1) / np.maximum(MOST * np.linalg.norm(basis[k], axis=1), 1e-12)
         basis[k] = face.graph.frame.back(own / np.maximum(grown, 1)[:, None])
-    seen = propose(rigger, graph)
+    looked = recognised(rigger, graph)
+    seen = propose(rigger, *looked)
     off = KDTree(graph.pos).query(seen)[1]
     back = here[off] + np.einsum("lij,lj->li", inverse[off], (seen - graph.pos[off]) @ graph.frame.rotation / graph.frame.scale)
-    return basis, Face(graph, quality(rigger.net, graph), face.pose), back
+    return basis, Face(graph, quality(rigger.net, graph), face.pose), looked, back

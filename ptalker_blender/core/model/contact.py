@@ -32,7 +32,7 @@ class Contact(nn.Module):
         self.register_buffer("willing", willing, persistent=False)
 
     def forward(self, z: Tensor) -> Tensor:
-        with torch.autocast(z.device.type, enabled=False):  # millimetres of hundreds: half precision does not know them
+        with torch.autocast(z.device.type, enabled=False):  # half precision is too coarse for gaps of tenths of a millimetre
             return self._met(z.float())
 
     def _met(self, z: Tensor) -> Tensor:

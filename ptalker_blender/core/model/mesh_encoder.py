@@ -239,7 +239,7 @@ class MeshEncoder(nn.Module):
             edges.append(lv["edges"])
             x = blocks(x, edges[-1], attrs[-1])
             skips.append(x)
-        x = self.widely(x, b.sizes or [len(x)])
+        x = self.attended(x, b.sizes or [len(x)])
         for i in reversed(range(len(b.levels))):
             lv, fine = b.levels[i], b.levels[i - 1]["pos"] if i else b.pos
             lifted = F.embedding_bag(lv["near"], x, per_sample_weights=lv["weight"], mode="sum")
@@ -248,7 +248,7 @@ class MeshEncoder(nn.Module):
             x = self.up[i](x, edges[i], attrs[i])
         return self.norm(x)
 
-    def widely(self, x: Tensor, sizes: list[int]) -> Tensor:
+    def attended(self, x: Tensor, sizes: list[int]) -> Tensor:
         """Attention among all the nodes of each graph, x [sum of sizes, d], and its tokens."""
         every = nn.utils.rnn.pad_sequence(list(x.split(sizes)), batch_first=True)
         real = torch.arange(every.shape[1], device=x.device) < torch.tensor(sizes, device=x.device)[:, None]

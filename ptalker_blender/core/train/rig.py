@@ -9,7 +9,7 @@ run, or the one that ships; --set: fields of RigTraining and LoopSettings. Pose 
 
 import argparse
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from ptalker_blender.core.errors import PTalkerError
 from ptalker_blender.core.model.mesh_encoder import GraphBatch, MeshEncoder, RigConfig, RigHead, joined
 from ptalker_blender.core.train.loop import LoopSettings, fit
 from ptalker_blender.core.train.rig_pool import Heads, Sample
+from ptalker_blender.core.train.settings import like, value_of
 
 FILE = "rig.safetensors"
 WEIGHTS = {
@@ -56,7 +57,7 @@ class RigTask:
         """Raises PTalkerError (data_missing, run_differs)."""
         for path in (data / "heads" / "ict_facekit.npz", extra / "anny_head.npz", *([init] if init else [])):
             if not path.is_file():
-                raise PTalkerError("data_missing", f"There is no '{path}'.", "See docs/training.md, The rig head.")
+                raise PTalkerError("data_missing", f"There is no '{path}'.", "See docs/rig.md, Training again.")
         self.cfg, self.training, self.weights = cfg, training, dict(WEIGHTS)
         self.heads = Heads(data, extra, cfg, seed, training.topologies)
         torch.manual_seed(seed)
@@ -175,22 +176,14 @@ def losses(batch: dict[str, Tensor], encoder: MeshEncoder, head: RigHead, size: 
 
 def settings(choices: list[str]) -> tuple[RigTraining, LoopSettings]:
     """From NAME=VALUE. Raises PTalkerError bad_setting."""
-    training, loop = RigTraining(), LOOP
+    training, loop = asdict(RigTraining()), asdict(LOOP)
     for choice in choices:
-        name, _, text = choice.partition("=")
-        owner = training if name in {f.name for f in fields(training)} else loop
-        kind = type(getattr(owner, name, None))
-        try:
-            value = kind(text) if kind in (int, float, str) else None
-        except ValueError:
-            value = None
-        if value is None:
-            raise PTalkerError("bad_setting", f"'{choice}' is no setting.", "See RigTraining and LoopSettings for their names.")
-        if owner is training:
-            training = replace(training, **{name: value})
-        else:
-            loop = replace(loop, **{name: value})
-    return training, loop
+        name, _, value = choice.partition("=")
+        owner = training if name in training else loop
+        if name not in owner:
+            raise PTalkerError("bad_setting", f"There is no setting {name}.", f"Known: {', '.join([*training, *loop])}.")
+        owner[name] = like(name, value_of(value), owner[name])
+    return RigTraining(**training), LoopSettings(**loop)
 
 
 def main() -> None:

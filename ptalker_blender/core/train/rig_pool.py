@@ -17,6 +17,7 @@ from ptalker_blender.core.train.rig_heads import Head, anny, centroids, ict
 from ptalker_blender.core.train.rig_topology import Topology, framed, head, topology, warp
 
 FACE, WRONG = np.array([0.0, -0.05, 0.3]), np.deg2rad(60)  # a face's middle; beyond this it is not seen as one
+DECIMATED = 700, 4000  # vertices, fewest and most
 SPARSE, FEW = (2, 3, 3), (150, 700)  # of which parts there are heads of so few vertices: skin, narrow faces
 ROUGH = 0.006  # face frame: most of the noise of a head's vertices
 FINE = (
@@ -55,7 +56,7 @@ def sample(h: Head, cfg: RigConfig, template: np.ndarray | None) -> Sample:
     )  # fmt: skip
 
 
-def unseen(h: Head, rng: np.random.Generator, none: int) -> Head:
+def turned_away(h: Head, rng: np.random.Generator, none: int) -> Head:
     """A head in a pose that is not its face's, upside down perhaps: nothing moves, and every vertex is ``none`` of the template's
     points. What PoseNet proposes is judged by what the rig network recognises in it (mesh/find.py)."""
     if rng.uniform() < 0.5:
@@ -73,9 +74,7 @@ def unseen(h: Head, rng: np.random.Generator, none: int) -> Head:
 
 
 class Heads:
-    """All topologies, and random heads on them. ``most``: vertices of a decimated head."""
-
-    most = 4000
+    """All topologies, and random heads on them."""
 
     def __init__(self, data: Path, extra: Path, cfg: RigConfig, seed: int, small: int, log=print) -> None:
         """``data``: the folder with heads/ict_facekit.npz. ``extra``: the folder that rig_anny wrote. ``small``: how
@@ -144,7 +143,7 @@ class Heads:
     def topology(self, rng: np.random.Generator, split: bool, mask: np.ndarray | None = None) -> Topology:
         """A part of ICT's head (``mask`` [V]; None: any of them), decimated; ``split``: to a quarter, and then subdivided."""
         mask = self.parts[int(rng.integers(len(self.parts)))] if mask is None else mask
-        count = int(np.exp(rng.uniform(np.log(700), np.log(self.most))))
+        count = int(np.exp(rng.uniform(*np.log(DECIMATED))))
         return topology(self.ict, mask, count // 4 if split else count, rng, split=split)
 
     def sample(
@@ -156,4 +155,4 @@ class Heads:
         if rng.uniform() < 0.33:
             rough = rng.normal(size=h.vertices.shape) * rng.uniform(0, ROUGH)
             h = replace(h, vertices=(h.vertices + rough).astype(np.float32))
-        return sample(unseen(h, rng, self.cfg.template) if wrong else h, self.cfg, template)
+        return sample(turned_away(h, rng, self.cfg.template) if wrong else h, self.cfg, template)

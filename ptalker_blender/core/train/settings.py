@@ -91,7 +91,7 @@ def read_settings(file: str | Path, changes: Iterable[str] = ()) -> RunSettings:
         table, dot, key = name.strip().partition(".")
         if not (equals and dot):
             raise PTalkerError("bad_setting", f"'{change}' is not a setting.", "Write it as loop.steps=500.")
-        tables.setdefault(table, {})[key] = _value(value.strip())
+        tables.setdefault(table, {})[key] = value_of(value.strip())
     return from_tables(tables)
 
 
@@ -110,7 +110,7 @@ def from_tables(tables: dict[str, Any]) -> RunSettings:
         for key, value in values.items():
             if key not in known[table]:
                 raise PTalkerError("bad_setting", f"There is no setting {table}.{key}.", f"Known: {', '.join(known[table])}.")
-            values[key] = _like(f"{table}.{key}", value, known[table][key])
+            values[key] = like(f"{table}.{key}", value, known[table][key])
     return RunSettings(
         replace(defaults.loop, **tables.get("loop", {})),
         replace(defaults.data, **tables.get("data", {})),
@@ -119,7 +119,7 @@ def from_tables(tables: dict[str, Any]) -> RunSettings:
     )
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
     """A TOML value; whatever is none is text."""
     try:
         return tomllib.loads(f"x = {text}")["x"]
@@ -127,8 +127,8 @@ def _value(text: str) -> Any:
         return text
 
 
-def _like(name: str, value: Any, default: Any) -> Any:
-    """``value`` as the kind that ``default`` is of; whole numbers are numbers, too."""
+def like(name: str, value: Any, default: Any) -> Any:
+    """``value`` as the kind that ``default`` is of; whole numbers are numbers, too. Raises PTalkerError bad_setting."""
     if isinstance(default, tuple) and isinstance(value, list):
         return tuple(value)
     if type(default) is float and type(value) is int:
