@@ -124,11 +124,25 @@ def test_landmarks_place_the_face_in_any_pose_without_a_search(rigger: Rigger, h
     assert moved.confidence > 0.8
 
 
+def test_the_artist_s_word_counts_where_the_network_sees_a_mouth_elsewhere(rigger: Rigger, head: Head) -> None:
+    """2 cm up; a mouth that is dragged by next to nothing stays the one that is seen."""
+    mouth = [n for n in NAMES if n.startswith(("mouth", "lip"))]
+
+    def height(up: float) -> float:
+        marks = {n: head.marks[n] + np.array([0, 0, up]) for n in mouth}
+        size = np.linalg.norm(guided.rig(rigger, head.vertices, head.faces, Guide(marks)).basis[INDEX["mouthRollUpper"]], axis=1)
+        return float(size @ head.vertices[:, 2] / size.sum())
+
+    there, near, far = height(0.0), height(0.002), height(0.02)
+    assert abs(near - there) < 0.002 and far > there + 0.007
+
+
 def test_one_side_speaks_for_both(head: Head) -> None:
     proposed = guided.TEMPLATE + np.array([0.0, 0.3, 0.0])
-    start, end = guided.corrections({"mouth_left": np.array([0.3, -0.3, 0.5])}, proposed)
+    start, end, told = guided.corrections({"mouth_left": np.array([0.3, -0.3, 0.5])}, proposed)
     assert np.allclose(start[NAMES.index("mouth_right")], [-0.3, -0.3, 0.5])
     assert np.allclose(end[NAMES.index("mouth_right")], guided.TEMPLATE[NAMES.index("mouth_right")])
+    assert [n for n, t in zip(NAMES, told, strict=True) if t] == ["mouth_left", "mouth_right"]
     chin = NAMES.index("chin")
     assert np.allclose(start[chin], proposed[chin]) and np.allclose(end[chin], proposed[chin])
 

@@ -23,7 +23,8 @@ from ..model.mesh_encoder import batch
 from .find import CHOSEN, Face, at, quality, sketch
 from .graph import Frame, MeshGraph, build_graph
 from .lips import movers, seam
-from .pose import settle, umeyama
+from .placed import by_place, overruled
+from .pose import face_weight, settle, umeyama
 from .warp import flow
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ SWAPPED = 0.1  # a face that is seen so much better with sides exchanged is mark
 SEEN = 4000  # nodes of the sketch on which landmarks are proposed
 MOST = 4.0  # times longer: where the flow has crushed the mesh, a displacement does not grow by more
 TAU = 0.025  # face frame: how sharply the proposed vertex wins
+UNHEARD = 0.01  # what counts less is left as it is
 UNSURE = 0.7  # below this confidence a rig is told to be uncertain
 WIDEST = 0.8  # face frame: lips of 34 heads that meet along at most 0.6; backs of heads taken for faces along 0.6 to 1.1
 LIPS, LIPPED = 0.5, 0.3  # of the mouthFunnel's largest: template points that lips are; the share of them that a face shows
@@ -94,18 +96,19 @@ def rig(
     face_not_found, two_faces, landmarks_invalid; Cancelled."""
     if progress is not None:
         progress("finding the face", 0.0)
-    face = look(rigger, vertices, faces, guide, cancelled)
-    frame = face.graph.frame
+    face, count = look(rigger, vertices, faces, guide, cancelled), len(vertices)
+    graph, vertices, faces = rigger.denser(face.graph, vertices, faces)
+    face, frame = replace(face, graph=graph), graph.frame
     proposed = propose(rigger, *(looked := recognised(rigger, face.graph)))
     marks = {n: frame.inside(p).astype(np.float64) for n, p in guide.marks.items()}
     if marks:
-        start, end = corrections(marks, proposed)
-        basis, face, looked, proposed = warped_shapes(rigger, face, faces, start, end, progress, cancelled)
+        start, end, told = corrections(marks, proposed)
+        basis, face, looked, proposed = warped_shapes(rigger, face, faces, start, end, told, progress, cancelled)
     else:
         basis = rigger.shapes(face.graph, progress, cancelled)
     lips = has_lips(frame, vertices, basis) and shows_lips(rigger, looked[1])
     confidence = face.confidence if lips else min(face.confidence, MOUTHLESS)
-    return Rigged(basis, placed_in(frame, proposed, guide.marks), confidence, frame)
+    return Rigged(basis[:, :count], placed_in(frame, proposed, guide.marks), confidence, frame)
 
 
 def has_lips(frame: Frame, vertices: np.ndarray, basis: np.ndarray) -> bool:
@@ -120,7 +123,8 @@ def seen(
 ) -> tuple[np.ndarray, float]:
     """As ``rig``, without the shapes: landmarks [L, 3] and confidence."""
     face = look(rigger, vertices, faces, guide, cancelled)
-    return placed_in(face.graph.frame, propose(rigger, *recognised(rigger, face.graph)), guide.marks), face.confidence
+    graph = rigger.denser(face.graph, vertices, faces)[0]
+    return placed_in(graph.frame, propose(rigger, *recognised(rigger, graph)), guide.marks), face.confidence
 
 
 def laid_out(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -135,7 +139,7 @@ def laid_out(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 def placed_in(frame: Frame, proposed: np.ndarray, marks: dict[str, np.ndarray]) -> np.ndarray:
     """Landmarks [L, 3] of the face frame in the mesh's; those that were given are what they were."""
-    places = proposed @ frame.rotation / frame.scale + frame.origin
+    places = outside(frame, proposed)
     for i, name in enumerate(NAMES):
         places[i] = marks.get(name, places[i])
     return places
@@ -220,9 +224,9 @@ def check_marks(graph: MeshGraph, marks: dict[str, np.ndarray]) -> None:
             raise PTalkerError("landmarks_invalid", f"The landmark '{name}' lies outside of the mesh.", "Put it onto the face.")
 
 
-def corrections(marks: dict[str, np.ndarray], proposed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What has to move where [m, 3], [m, 3] in the face frame: each landmark to its place on the template. One side alone
-    speaks for both; what is not marked stays where the network sees it."""
+def corrections(marks: dict[str, np.ndarray], proposed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What has to move where [L, 3], [L, 3] in the face frame: each landmark to its place on the template; and of which that was
+    told [L] bool. One side alone speaks for both; what is not marked stays where the network sees it."""
     every = dict(marks)
     for name, place in marks.items():
         if other_side(name) not in marks:
@@ -231,28 +235,45 @@ def corrections(marks: dict[str, np.ndarray], proposed: np.ndarray) -> tuple[np.
     for i, name in enumerate(NAMES):
         if name in every:
             start[i], end[i] = every[name], TEMPLATE[i]
-    return start, end
+    return start, end, np.array([name in every for name in NAMES])
 
 
 def warped_shapes(
-    rigger: Rigger, face: Face, faces: np.ndarray, start: np.ndarray, end: np.ndarray, progress: Progress, cancelled: Stop
-) -> tuple[np.ndarray, Face, tuple[MeshGraph, Tensor], np.ndarray]:
+    rigger: Rigger, face: Face, faces: np.ndarray, start: np.ndarray, end: np.ndarray, told: np.ndarray, progress: Progress,
+    cancelled: Stop,
+) -> tuple[np.ndarray, Face, tuple[MeshGraph, Tensor], np.ndarray]:  # fmt: skip
     """The shapes [K, V, 3], in mesh units, of the mesh that has flowed so that ``start`` comes to ``end``, carried back; the
     face that it showed; what was ``recognised`` there; and where the network saw the landmarks [L, 3], carried back into the
-    face frame."""
+    face frame. Where it saw one that was ``told`` [L] elsewhere, the template's shapes are laid on by place."""
     here = face.graph.pos
     there, jacobian = flow(here, start, end)
     graph = build_graph(there, faces)
     graph = graph.moved(np.eye(3), 1 / graph.frame.scale, graph.frame.origin)  # stands where the flow left it
     graph = best(rigger, [graph, settle(graph, rigger.net.head.place.numpy())]).graph
     basis = rigger.shapes(graph, progress, cancelled)
+    looked = recognised(rigger, graph)
+    seen = propose(rigger, *looked)
     inverse = np.linalg.inv(jacobian).astype(np.float32)
     for k in range(len(basis)):  # a channel at a time: meshes can be large
         own = np.einsum("vij,vj->vi", inverse, basis[k])
         grown = np.linalg.norm(own, axis=1) / np.maximum(MOST * np.linalg.norm(basis[k], axis=1), 1e-12)
         basis[k] = face.graph.frame.back(own / np.maximum(grown, 1)[:, None])
-    looked = recognised(rigger, graph)
-    seen = propose(rigger, *looked)
+    share = overruled(there, end[told], outside(graph.frame, seen)[told]) * skin(graph)
+    if len(by_word := np.flatnonzero(share > UNHEARD)):
+        normal = graph.normal[by_word] @ graph.frame.rotation
+        laid = by_place(there[by_word], normal, rigger.net.head.place.numpy(), rigger.template())
+        basis[:, by_word] += share[by_word, None] * (face.graph.frame.back(laid) - basis[:, by_word])
     off = KDTree(graph.pos).query(seen)[1]
-    back = here[off] + np.einsum("lij,lj->li", inverse[off], (seen - graph.pos[off]) @ graph.frame.rotation / graph.frame.scale)
+    back = here[off] + np.einsum("lij,lj->li", inverse[off], outside(graph.frame, seen) - outside(graph.frame, graph.pos[off]))
     return basis, Face(graph, quality(rigger.net, graph), face.pose), looked, back
+
+
+def outside(frame: Frame, points: np.ndarray) -> np.ndarray:
+    """Points [..., 3] of a frame in the space that it was made of."""
+    return points @ frame.rotation / frame.scale + frame.origin
+
+
+def skin(graph: MeshGraph) -> np.ndarray:
+    """Which vertices [V] bool of a face are on its largest island: teeth and eyes have none of what lips and lids do."""
+    weight = face_weight(graph.pos) * graph.area
+    return graph.island == np.bincount(graph.island, weight).argmax()

@@ -37,7 +37,7 @@ class MeshReader:
         """vertices [V, 3], faces [F, 3|4] (-1 pads) of the face at rest, or of any frame. Raises PTalkerError for a mesh
         without a face, and Cancelled."""
         graph = rigger.find(vertices, faces, cancelled).graph
-        return cls(graph, rigger.shapes(graph, cancelled=cancelled))
+        return cls(graph, rigger.rig(vertices, faces, cancelled=cancelled))
 
     @property
     def vertices(self) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ptalker_blender.core.channels import MIRROR
 from ptalker_blender.core.errors import Cancelled, PTalkerError
+from ptalker_blender.core.mesh.denser import denser
 from ptalker_blender.core.mesh.find import Face, find_face, other_face, patched, thinned
 from ptalker_blender.core.mesh.graph import MeshGraph, averaged, build_graph
 from ptalker_blender.core.mesh.lids import closed
@@ -125,7 +126,12 @@ class Rigger:
         """vertices [V, 3] (any unit and pose), faces [F, 3|4] (-1 pads) -> basis [K, V, 3] in the same units and frame."""
         tell = progress or (lambda stage, fraction: None)
         tell("finding the face", 0.0)
-        return self.shapes(self.find(vertices, faces, cancelled).graph, tell, cancelled)
+        graph = self.denser(self.find(vertices, faces, cancelled).graph, vertices, faces)[0]
+        return self.shapes(graph, tell, cancelled)[:, : len(vertices)]
+
+    def denser(self, graph: MeshGraph, vertices: np.ndarray, faces: np.ndarray) -> tuple[MeshGraph, np.ndarray, np.ndarray]:
+        """A graph in the face frame and its mesh, with vertices enough on the head (denser.py)."""
+        return denser(graph, vertices, faces, self.inside(graph))
 
     def shapes(self, graph: MeshGraph, progress: Progress = None, cancelled: Stop = None) -> np.ndarray:
         """As ``rig``, of a graph that is in the face frame already -> basis [K, V, 3] in the units and frame it came from."""
