@@ -27,7 +27,8 @@ def tuned(bench: Bench, count: int = 3) -> dict[str, float]:
         test = said[:6]
         words = {c.sentence for c in test}
         others = [c for n in names if n != name for c in bench.voices[n]]
-        audio, phones = joined(bench.data, [c for c in [*said[6:], *others] if c.sentence not in words], LEARNED)
+        once = {c.sentence: c for c in [*others, *said[6:]] if c.sentence not in words}  # nobody says a thing twice
+        audio, phones = joined(bench.data, list(once.values())[::-1], LEARNED)
         clip = head.clip(bench.take(phones, len(audio) / 16000, style), audio)
         only = read_style(bench.model, clip, use="motion", shown=head.shown).style
         wall, busy = time.monotonic(), time.process_time()

@@ -16,9 +16,10 @@ from torch import Tensor
 from .lessons import STEP, Lesson
 from .model.decoder import Decoder
 
-HOLDS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)  # ridge, in squares of features: frames that are imagined to change nothing
+# ridge, in squares of features: frames that are imagined to change nothing
+HOLDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 ONE = 3.0  # the constant beside the features, which are normalised: how freely the shift follows
-KEEP = 10.0  # how much a change of the lip gap counts on others' speech, for each frame of the clip
+KEEP = 100.0  # how much a change of the lip gap counts on others' speech, for each frame of the clip
 FPS = 25.0
 
 
