@@ -55,6 +55,17 @@ def test_a_head_of_many_vertices_stays_as_it_is() -> None:
     assert denser(graph, vertices, faces, np.ones(len(vertices), bool))[0] is graph
 
 
+def test_of_a_large_body_only_the_head_is_halved(few: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    vertices, faces, _ = few
+    body = vertices + np.array([5.0, 0, 0])
+    both = np.concatenate([vertices, body]), np.concatenate([faces, faces + len(vertices)])
+    head = np.arange(2 * len(vertices)) < len(vertices)
+    graph, more, tri = denser(build_graph(*both), *both, head)
+    assert np.array_equal(more[: len(head)], both[0]) and len(graph.pos) == len(more)
+    assert (more[len(head) :, 0] < 2.5).all() and len(tri) % (4 * len(faces)) == 0
+    assert (graph.area[: len(vertices)] > 0).sum() == len(vertices) and not graph.area[len(vertices) : len(head)].any()
+
+
 def test_a_head_of_few_vertices_has_shapes_of_its_own(few: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     """Lips are hardly there any more; where the face is, is known from the whole head."""
     vertices, faces, stays = few

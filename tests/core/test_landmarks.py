@@ -137,6 +137,17 @@ def test_the_artist_s_word_counts_where_the_network_sees_a_mouth_elsewhere(rigge
     assert abs(near - there) < 0.002 and far > there + 0.007
 
 
+def test_a_mesh_in_pieces_stays_in_one_piece_where_the_artist_s_word_counts(rigger: Rigger, head: Head) -> None:
+    """Every face in vertices of its own, as flat shading brings it: those in one place go one way."""
+    tri = np.concatenate([head.faces[:, :3], head.faces[head.faces[:, 3] >= 0][:, [0, 2, 3]]])
+    apart, own = head.vertices[tri].reshape(-1, 3), np.arange(tri.size).reshape(tri.shape)
+    marks = {n: head.marks[n] + np.array([0, 0, 0.02]) for n in NAMES if n.startswith(("mouth", "lip"))}
+    basis = guided.rig(rigger, apart, own, Guide(marks)).basis[INDEX["mouthRollUpper"]]
+    first = np.zeros((len(head.vertices), 3), np.float32)
+    first[tri.ravel()] = basis
+    assert np.abs(first[tri.ravel()] - basis).max() < 0.01 * np.abs(basis).max()
+
+
 def test_one_side_speaks_for_both(head: Head) -> None:
     proposed = guided.TEMPLATE + np.array([0.0, 0.3, 0.0])
     start, end, told = guided.corrections({"mouth_left": np.array([0.3, -0.3, 0.5])}, proposed)

@@ -27,12 +27,13 @@ def halved(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndar
 def denser(
     graph: MeshGraph, vertices: np.ndarray, faces: np.ndarray, head: np.ndarray
 ) -> tuple[MeshGraph, np.ndarray, np.ndarray]:
-    """A mesh and its graph in the face frame, as they are where the ``head`` [V] bool has vertices enough, else halved; the
-    mesh's own vertices stay the first ones."""
+    """A mesh and its graph in the face frame, as they are where the ``head`` [V] bool has vertices enough, else of the head's
+    faces alone, halved; the mesh's own vertices stay the first ones."""
     count = int(head.sum())
     if count >= FEW:
         return graph, vertices, faces
     vertices, faces = np.asarray(vertices, np.float64), np.asarray(faces)
+    faces = faces[(head[faces] & (faces >= 0)).any(1)]  # a body may be large
     while count < ENOUGH:
         vertices, faces, count = *halved(vertices, faces), 4 * count
     return at(build_graph(vertices, faces), graph.frame), vertices, faces

@@ -258,9 +258,10 @@ def warped_shapes(
         own = np.einsum("vij,vj->vi", inverse, basis[k])
         grown = np.linalg.norm(own, axis=1) / np.maximum(MOST * np.linalg.norm(basis[k], axis=1), 1e-12)
         basis[k] = face.graph.frame.back(own / np.maximum(grown, 1)[:, None])
-    share = overruled(there, end[told], outside(graph.frame, seen)[told]) * skin(graph)
+    speaks = np.arange(len(there)) if graph.same is None else graph.same
+    share = overruled(there, end[told], outside(graph.frame, seen)[told]) * skin(graph)[speaks]
     if len(by_word := np.flatnonzero(share > UNHEARD)):
-        normal = graph.normal[by_word] @ graph.frame.rotation
+        normal = graph.normal[speaks[by_word]] @ graph.frame.rotation
         laid = by_place(there[by_word], normal, rigger.net.head.place.numpy(), rigger.template())
         basis[:, by_word] += share[by_word, None] * (face.graph.frame.back(laid) - basis[:, by_word])
     off = KDTree(graph.pos).query(seen)[1]

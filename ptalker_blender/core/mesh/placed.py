@@ -30,5 +30,6 @@ def overruled(points: np.ndarray, marked: np.ndarray, seen: np.ndarray) -> np.nd
     [m, 3] and are ``seen`` [m, 3] elsewhere."""
     low, high = APART
     doubt = ((np.linalg.norm(seen - marked, axis=1) - low) / (high - low)).clip(0, 1)  # [m]
+    marked, doubt = marked[doubt > 0], doubt[doubt > 0]  # mostly none
     near = np.exp(-((points[:, None] - marked) ** 2).sum(-1) / (2 * REACH**2))  # [n, m]
     return (near * doubt).max(1, initial=0.0)
