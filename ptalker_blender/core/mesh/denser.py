@@ -14,14 +14,21 @@ def halved(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndar
     """Vertices [V, 3], faces [F, n] (-1 pads; fans round their first corner) -> the vertices and then the middles of all edges
     [V + E, 3], four triangles for one [4 T, 3]."""
     tri = np.concatenate([faces[faces[:, i + 1] >= 0][:, [0, i, i + 1]] for i in range(1, faces.shape[1] - 1)])
+    edges, quarters = quartered(tri, len(vertices))
+    return np.concatenate([vertices, vertices[edges].mean(1)]), quarters
+
+
+def quartered(tri: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Triangles [T, 3] -> their edges [E, 2], whose middles are the vertices from number ``count`` on, and four triangles for
+    one [4 T, 3]."""
     edges, size = face_edges(tri)[0], int(tri.max()) + 1
     a, b, c = tri.T
     ab, bc, ca = (
-        len(vertices) + np.searchsorted(edges @ (size, 1), np.minimum(p, q) * size + np.maximum(p, q))
+        count + np.searchsorted(edges @ (size, 1), np.minimum(p, q) * size + np.maximum(p, q))
         for p, q in ((a, b), (b, c), (c, a))
     )
     corners = (a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca)
-    return np.concatenate([vertices, vertices[edges].mean(1)]), np.concatenate([np.stack(t, 1) for t in corners])
+    return edges, np.concatenate([np.stack(t, 1) for t in corners])
 
 
 def denser(

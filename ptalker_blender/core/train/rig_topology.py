@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ptalker_blender.core.channels import MIRROR
+from ptalker_blender.core.mesh.denser import quartered
 from ptalker_blender.core.mesh.pose import face_weight, umeyama
 from ptalker_blender.core.train.rig_heads import Head, Source, Topology
 
@@ -44,14 +45,8 @@ def paired(vertices: np.ndarray, tri: np.ndarray, rng: np.random.Generator) -> n
 
 def subdivided(pick: np.ndarray, tri: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Every triangle into four: ``pick`` [n, 2] grows by the middles of the edges."""
-    sides = np.sort(np.stack([tri, np.roll(tri, -1, 1)], 2).reshape(-1, 2), 1)
-    unique, inverse = np.unique(sides, axis=0, return_inverse=True)
-    m = inverse.reshape(-1, 3) + len(pick)
-    mids = np.stack([pick[unique[:, 0], 0], pick[unique[:, 1], 0]], 1)
-    a, b, c = tri.T
-    ab, bc, ca = m.T
-    new = np.concatenate([np.stack(t, 1) for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))])
-    return np.concatenate([pick, mids]), new
+    edges, quarters = quartered(tri, len(pick))
+    return np.concatenate([pick, pick[edges, 0]]), quarters
 
 
 def topology(source: Source, keep: np.ndarray, count: int | None, rng: np.random.Generator, split: bool = False) -> Topology:
