@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 
 from ptalker_blender.core.channels import CHANNELS
 from ptalker_blender.core.landmark_places import NAMES
-from ptalker_blender.core.train.motion_heads import Shaped, cropped, parts, triangles, turned, warped
+from ptalker_blender.core.mesh.graph import triangles
+from ptalker_blender.core.train.motion_heads import Shaped, cropped, parts, turned, warped
 from ptalker_blender.core.train.rig_eval import decimated
 from ptalker_blender.core.train.rig_heads import CENTRE, UNIT
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from .find import at
-from .graph import MeshGraph, build_graph, face_edges
+from .graph import MeshGraph, build_graph, face_edges, triangles
 
 FEW, ENOUGH = 700, 1500  # vertices of a head: with fewer it is halved, until it has so many
 
 
 def halved(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices [V, 3], faces [F, n] (-1 pads; fans round their first corner) -> the vertices and then the middles of all edges
+    """Vertices [V, 3], faces [F, n] (-1 pads) -> the vertices and then the middles of all edges
     [V + E, 3], four triangles for one [4 T, 3]."""
-    tri = np.concatenate([faces[faces[:, i + 1] >= 0][:, [0, i, i + 1]] for i in range(1, faces.shape[1] - 1)])
-    edges, quarters = quartered(tri, len(vertices))
+    edges, quarters = quartered(triangles(faces), len(vertices))
     return np.concatenate([vertices, vertices[edges].mean(1)]), quarters
 
 

@@ -113,6 +113,13 @@ def face_edges(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(np.divmod(number, size), 1), count
 
 
+def triangles(faces: np.ndarray) -> np.ndarray:
+    """Faces [F, n] (-1 pads at the end) -> triangles [T, 3]: fans round the first corner."""
+    if faces.shape[1] == 3:
+        return faces
+    return np.concatenate([faces[faces[:, i + 1] >= 0][:, [0, i, i + 1]] for i in range(1, faces.shape[1] - 1)])
+
+
 def normals(pos: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Area-weighted vertex normals [V, 3] and vertex areas [V]; faces are fans round their first corner."""
     total, area = np.zeros_like(pos), np.zeros(len(pos))

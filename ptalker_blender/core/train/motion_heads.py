@@ -16,7 +16,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ..channels import MIRROR
-from ..mesh.graph import build_graph, coarsen, seeds
+from ..mesh.graph import build_graph, coarsen, seeds, triangles
 from ..mesh.pose import face_weight, umeyama
 from ..mesh.rig import Rigger
 from ..model.seen import Seen
@@ -57,13 +57,6 @@ def cropped(mesh: Shaped, keep: np.ndarray) -> Shaped:
     number = np.full(len(keep), -1)
     number[used] = np.arange(len(used))
     return mesh.picked(used, np.where(faces >= 0, number[faces], -1))
-
-
-def triangles(faces: np.ndarray) -> np.ndarray:
-    """Faces [F, 3|4] (-1 pads) -> triangles."""
-    if faces.shape[1] == 3:
-        return faces
-    return np.concatenate([faces[:, :3], faces[faces[:, 3] >= 0][:, [0, 2, 3]]])
 
 
 def thinned(mesh: Shaped, distance: float) -> Shaped:

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 
 from ptalker_blender.core.channels import CHANNELS, INDEX
+from ptalker_blender.core.mesh.graph import triangles
 from ptalker_blender.core.mesh.rig import Rigger
 from ptalker_blender.core.train.rig_pool import FINE
-from ptalker_blender.core.train.rig_topology import paired, subdivided, triangles
+from ptalker_blender.core.train.rig_topology import paired, subdivided
 
 SPEECH = (
     "jawOpen mouthFunnel mouthPucker mouthSmileLeft mouthSmileRight mouthLowerDownLeft mouthLowerDownRight "

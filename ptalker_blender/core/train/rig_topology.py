@@ -9,18 +9,12 @@ import numpy as np
 
 from ptalker_blender.core.channels import MIRROR
 from ptalker_blender.core.mesh.denser import quartered
+from ptalker_blender.core.mesh.graph import triangles
 from ptalker_blender.core.mesh.pose import face_weight, umeyama
 from ptalker_blender.core.train.rig_heads import Head, Source, Topology
 
 MOUTH, EYE = np.array([0.0, -0.34, 0.58]), np.array([0.32, 0.33, 0.3])
 FLIP = np.array([-1.0, 1.0, 1.0])
-
-
-def triangles(faces: np.ndarray) -> np.ndarray:
-    """Faces [F, 3|4] (-1 pads) -> triangles."""
-    if faces.shape[1] == 3:
-        return faces
-    return np.concatenate([faces[:, :3], faces[faces[:, 3] >= 0][:, [0, 2, 3]]])
 
 
 def paired(vertices: np.ndarray, tri: np.ndarray, rng: np.random.Generator) -> np.ndarray:
