@@ -19,17 +19,19 @@ from ptalker_blender.core.channels import INDEX
 from ptalker_blender.core.data.corpus import REAL_TIMES
 from ptalker_blender.core.data.motion_set import MotionSet, find_shards
 from ptalker_blender.core.data.teacher import TeacherStyle
+from ptalker_blender.core.data.windows import said
 from ptalker_blender.core.errors import PTalkerError
 from ptalker_blender.core.model.ptalker import PTalker
 from ptalker_blender.core.train.loop import fit, step_rng
 from ptalker_blender.core.train.motion import MotionTask
 from ptalker_blender.core.train.motion_batch import NO_SPEAKER
 from ptalker_blender.core.train.settings import WEIGHTS, RunSettings, from_tables, read_settings
+from ptalker_blender.core.train.supposed import shared, write
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
     "loop": {"steps": 4, "every": 2, "threads": 1, "device": "cpu", "warmup": 1},
-    "data": {"real": 2, "synthetic": 3, "seconds": 3, "identities": 1, "motion_heads": 4, "style_pairs": 2},
+    "data": {"real": 2, "synthetic": 3, "seconds": 3, "identities": 1, "motion_heads": 4, "style_pairs": 2, "taught": 0},
     "model": {"width": 32, "blocks": 1, "style": 8, "node_width": 8, "frame_width": 16},
 }
 
@@ -255,6 +257,54 @@ def test_real_windows_are_shown_with_other_habits(data: Path, shards: Path) -> N
     assert plain["habits"][0].isnan().all() and other["habits"][0].isnan().all()
     assert [[n for n in b["distinct"].tolist() if n < 2] for b in (plain, other)] == [[0], [0, 1]], "of the two real rows"
     assert torch.equal(plain["other"][0], plain["z"][0]) and not torch.allclose(other["other"][0], other["z"][0])
+
+
+def test_real_windows_are_shown_as_the_teacher_does(data: Path, shards: Path) -> None:
+    """How a recording sounds does not tell whether the track or the teacher is shown with it."""
+    plain, other = (task(data, shards, data={"restyled": 0.0, "taught": share}).batch(step_rng(1, 0, 0, 0)) for share in (0, 1))
+    assert torch.equal(plain["features"][0], other["features"][0]) and not torch.allclose(plain["z"][0], other["z"][0])
+    assert plain["habits"][0].isnan().all() and other["habits"][0].isfinite().all(), "the teacher's numbers are known"
+    alone = task(data, shards, data={"restyled": 0.0, "taught": 1.0, "synthetic": 0}).batch(step_rng(1, 0, 0, 0))
+    assert alone["habits"][:2].isnan().all(), "without the teacher there is none"
+
+
+def test_other_voices_are_supposed_to_be_the_real_speaker(data: Path, shards: Path, tmp_path: Path) -> None:
+    """train/supposed.py: English windows of other voices, and tracks, get what networks make of them in the neutral style."""
+    folder = shutil.copytree(shards, tmp_path / "shards")
+    small = task(data, folder, data={"synthetic": 0}, loop={"steps": 1})
+    fit(small, small.settings.loop, tmp_path / "run")
+    models = [(PTalker.load(tmp_path / "run" / "ptalker.safetensors")[0].eval(), share) for share in (0.25, 0.75)]
+    for net, _ in models:
+        torch.nn.init.normal_(net.decoder.head.weight, std=0.3)
+    names = find_shards(folder, ["real_0", "speech_0"])
+    assert write(data, folder, names, models) > 0
+    windows = MotionSet(data, folder, folder / "fits", names)
+    english = next(i for i in windows.synthetic if windows.language(i) == "en")
+    spanish = next(i for i in windows.synthetic if windows.language(i) == "es")
+    heard, times = torch.from_numpy(windows.hear(english))[None], torch.arange(200) / 25
+    each = [net(heard, torch.arange(400) / 50, net.styles["neutral"][None], times) for net, _ in models]
+    found = models[0][0].finish(0.25 * each[0] + 0.75 * each[1])[0].detach().numpy()
+    supposed = windows.supposed(english)
+    assert supposed is not None and np.abs(supposed - found).max() < 1e-3 and windows.supposed(spanish) is None
+
+    jaw, at = INDEX["jawOpen"], np.arange(200) / 25
+    shown = windows.target(english, at, None, True)[0]
+    assert np.abs(shown - windows.target(english, at, None)[0]).max() > 0.05, "without being asked for, the teacher shows"
+    phones = said(windows.windows[english].segments, windows.clips)
+    inside = np.all([(at < a - 0.3) | (at > b + 0.3) for p, a, b in phones if p in "bpm"], axis=0)
+    assert np.allclose(shown[inside, jaw], supposed[inside, jaw], atol=2e-3), "away from closures as supposed"
+    before = MotionSet(data, shards, shards / "fits", ["real_0"])
+    track, mixed = (w.target(w.real[0], at, None)[0] for w in (before, windows))
+    assert 0 < np.abs(track - mixed).max(), "a track is half of what is supposed"
+
+    batches = [task(data, folder, data={"supposed": s, "quiet": 0.0}).batch(step_rng(1, 0, 0, 0)) for s in (0.0, 1.0)]
+    assert batches[0]["habits"][2:5].isfinite().all()
+    assert batches[1]["habits"][2:5].isnan().any(), "of a real speaker the numbers are not known"
+
+
+def test_models_are_named_with_their_shares() -> None:
+    assert shared("a/b.safetensors:0.25") == (Path("a/b.safetensors"), 0.25)
+    assert shared("C:/b.safetensors") == (Path("C:/b.safetensors"), 1.0)
 
 
 def test_rows_of_one_style_are_no_negatives(data: Path, shards: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 def register(commands: Any) -> None:
     parser = commands.add_parser("train", help="train the model", description=__doc__)
-    parser.add_argument("config", metavar="CONFIG", help="a TOML file, or: default, quick")
+    parser.add_argument("config", metavar="CONFIG", help="a TOML file, or: default, quick, tracks")
     parser.add_argument("--data", metavar="DATA", type=Path, required=True, help="the data folder")
     parser.add_argument("--corpus", metavar="SHARDS", type=Path, required=True, help="what `corpus` made of it")
     parser.add_argument("--fits", type=Path, help="folder of the fitted tracks (default: SHARDS/fits)")

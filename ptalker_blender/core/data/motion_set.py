@@ -24,6 +24,8 @@ from .windows import Clip, Segment, knowable, read_clips, said
 
 REFERENCE_SECONDS = 3.0  # training sees other lengths and rates about these, too (train/motion_batch.py)
 REFERENCE_FPS = 8.0
+BELIEVED = 0.5  # of a track as it is trained on: what is supposed. What no voice tells is in the track, too, and learned by heart
+SUPPOSED, SUPPOSED_FPS = ".supposed.npy", 25.0  # beside a shard: what train/supposed.py makes of its windows
 REMAKE = "Make the corpus with: python -m ptalker_blender.core corpus --data DATA --out SHARDS"
 
 
@@ -90,6 +92,8 @@ class MotionSet:
         self.ids = [Path(c.path).stem for c in self.clips]
         self.fits = Fits(fits)
         self.features = [np.load(cache / f"{n}.npy", mmap_mode="r") for n in names]
+        files = [cache / f"{n}{SUPPOSED}" for n in names]
+        self._supposed = [np.load(f, mmap_mode="r") if f.is_file() else None for f in files]
         widths = {f.shape[-1] for f in self.features}
         if len(widths) > 1:
             raise PTalkerError("shards_broken", f"The shards in '{cache}' were made with different speech encoders.", REMAKE)
@@ -132,24 +136,43 @@ class MotionSet:
         w = self.windows[i]
         return np.asarray(self.features[w.file][w.row], np.float32)
 
-    def target(self, i: int, times: np.ndarray, style: TeacherStyle | None) -> tuple[np.ndarray, np.ndarray]:
-        """Weights [T, K] and mask [T] of window i at times [T] (window seconds) in a style; None: as tracked, or as the
-        teacher is at rest."""
+    def supposed(self, i: int) -> np.ndarray | None:
+        """Weights [T, K] at SUPPOSED_FPS of window i that the real speaker is supposed to show (train/supposed.py), if any."""
+        w = self.windows[i]
+        kept = self._supposed[w.file]
+        z = None if kept is None or not w.segments else np.asarray(kept[w.row], np.float32)
+        return None if z is None or np.isnan(z[0, 0]) else z
+
+    def target(
+        self, i: int, times: np.ndarray, style: TeacherStyle | None, tracked: bool | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Weights [T, K] and mask [T] of window i at times [T] (window seconds) in a style; None: the real speaker's, or
+        where that is not known the teacher's at rest. ``tracked``: as a real speaker with the habits of the style, or as the
+        teacher, who has them; None: as what there is of this window."""
         w = self.windows[i]
         if not w.segments:
             return np.zeros((len(times), len(CHANNELS)), np.float32), np.ones(len(times), np.float32)
-        if self._kind(w) == "grid":
+        grid, supposed = self._kind(w) == "grid", self.supposed(i)
+        tracked = (grid if tracked is None else tracked) and (grid or supposed is not None)
+        if not tracked:
+            z = curves(said(w.segments, self.clips), times, style or TeacherStyle.neutral())
+            mask = knowable(w.segments, times)
+        elif grid:
             z = np.zeros((len(times), len(CHANNELS)), np.float32)
             mask = np.zeros(len(times), np.float32)  # between clips nobody knows
+            guess = None if supposed is None else _at(supposed, times)
             for s in w.segments:
                 here = s.heard(times)
                 if here.any():
                     z[here], mask[here] = self.fits.at(self.ids[s.clip], (times[here] - s.start) * s.factor)
+                    z[here] = z[here] if guess is None else (1 - BELIEVED) * z[here] + BELIEVED * guess[here]
                     z[here] = z[here] if style is None else restyled(z[here], style)
                     z[here] = sealed(z[here], times[here], said([s], self.clips))
         else:
-            z = curves(said(w.segments, self.clips), times, style or TeacherStyle.neutral())
-            mask = knowable(w.segments, times)
+            assert supposed is not None
+            z = _at(supposed, times)
+            z = z if style is None else restyled(z, style)
+            z, mask = sealed(z, times, said(w.segments, self.clips)), knowable(w.segments, times)
         z[:, UPPER_FACE] = 0.0  # the upper face is a process of its own (core/upper_face.py)
         return z, mask
 
@@ -188,6 +211,14 @@ class MotionSet:
             phones += [(phone, a + end, b + end) for phone, a, b in said]
             end = phones[-1][2]
         return curves(phones, rng.uniform(0, max(0.0, end - times[-1])) + times, style)
+
+
+def _at(z: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """z [N, K] at SUPPOSED_FPS -> [T, K] at times [T] s, linear between frames."""
+    x = np.clip(times * SUPPOSED_FPS, 0, len(z) - 1.001)
+    a = x.astype(int)
+    part = (x - a)[:, None].astype(np.float32)
+    return z[a] * (1 - part) + z[a + 1] * part
 
 
 def hash_name(name: str) -> int:

@@ -56,18 +56,20 @@ class MotionBatches:
         heard = slice(first, first + int(s.seconds * RATE) // 2 * 2)
         times = np.arange(int((s.seconds - 0.1) * fps)) / fps + rng.uniform(0, 1 / fps) + first / RATE
         picks = self.picks(rng)
-        styles, names, agree = zip(*(self._style(rng, i, row) for row, i in enumerate(picks)), strict=True)
+        styles, tracked, names, agree = zip(*(self._style(rng, i, row) for row, i in enumerate(picks)), strict=True)
         # real rows lend each other their styles, the last one the first one's; synthetic rows, too
         real, synthetic = list(range(s.real)), list(range(s.real, len(picks)))
         other_row = [*real[1:], *real[:1], *synthetic[1:], *synthetic[:1]]
         rows: dict[str, list] = {k: [] for k in ("features", "z", "mask", "other")}
         for n, i in enumerate(picks):
-            z, mask = w.target(i, times, styles[n])
+            z, mask = w.target(i, times, styles[n], tracked[n])
             rows["features"].append(w.hear(i)[heard])
             rows["z"].append(z)
             rows["mask"].append(mask)
-            rows["other"].append(z if other_row[n] == n else w.target(i, times, styles[other_row[n]])[0])
-        out = {k: torch.from_numpy(np.stack(v)).float() for k, v in rows.items()} | self._references(rng, list(styles), s.real)
+            o = other_row[n]
+            rows["other"].append(z if o == n else w.target(i, times, styles[o], tracked[o])[0])
+        out = {k: torch.from_numpy(np.stack(v)).float() for k, v in rows.items()}
+        out |= self._references(rng, list(styles), list(tracked))
         names = [*names, *(f"pair {i}" for i in range(s.style_pairs))]
         voices = [w.windows[i].voice if w.windows[i].segments else "" for i in picks]
         return out | {
@@ -81,8 +83,10 @@ class MotionBatches:
             "head": torch.tensor(int(rng.integers(s.identities + 1))),
         }
 
-    def _references(self, rng: np.random.Generator, styles: list[TeacherStyle | None], real: int) -> dict[str, Tensor]:
-        """ref_a, ref_b, habits and what belongs to them: see ``draw``. The first ``real`` styles are those of real windows."""
+    def _references(
+        self, rng: np.random.Generator, styles: list[TeacherStyle | None], tracked: list[bool]
+    ) -> dict[str, Tensor]:
+        """ref_a, ref_b, habits and what belongs to them: see ``draw``. ``tracked``: which styles are shown on real tracks."""
         s, out = self.settings, {}
         extra = [TeacherStyle.person(rng) for _ in range(s.style_pairs)]
         for i in range(1, len(extra)):
@@ -90,7 +94,7 @@ class MotionBatches:
                 extra[i] = extra[i - 1].blended(extra[i], float(rng.uniform(0.4, 0.8)))
         # a share of those that are only told apart is put on real tracks, as the same share of the windows is
         share = int(len(extra) * s.restyled * s.real / max(s.real + s.synthetic, 1))
-        tracked = [n < real or n >= len(styles) + len(extra) - share for n in range(len(styles) + len(extra))]
+        tracked = tracked + [n >= len(extra) - share for n in range(len(extra))]
         styles = [*styles, *extra]
         for side in "ab":
             fps = float(rng.uniform(*REFERENCE_RATES))
@@ -105,16 +109,24 @@ class MotionBatches:
         habits = np.stack([style.told() if style and not on_track else unknown for style, on_track in pairs])
         return out | {"habits": torch.from_numpy(habits)}
 
-    def _style(self, rng: np.random.Generator, i: int, row: int) -> tuple[TeacherStyle | None, str, float]:
-        """Of window i: its style (None: the real speaker's), a name that equal styles share, whether the voice tells it."""
-        w = self.set
+    def _style(self, rng: np.random.Generator, i: int, row: int) -> tuple[TeacherStyle | None, bool, str, float]:
+        """Of window i: its style (None: the real speaker's), whether a real speaker has it, a name that equal styles share,
+        whether the voice tells it. How a recording sounds must not tell whether a real speaker is shown or the teacher: each
+        is shown with what the other's windows say, too, where it is known."""
+        w, s = self.set, self.settings
         if i in w.real_set:
-            if rng.random() < self.settings.restyled:
-                return TeacherStyle.sample(rng), str(row), 0.0
-            return None, "real", float(w.own_voice(i))
+            if s.synthetic and rng.random() < s.taught:
+                return TeacherStyle.person(rng), False, str(row), 0.0
+            if rng.random() < s.restyled:
+                return TeacherStyle.sample(rng), True, str(row), 0.0
+            return None, True, "real", float(w.own_voice(i))
         voice, kind = w.windows[i].voice, rng.random()
+        if s.real and w.supposed(i) is not None and rng.random() < s.supposed:
+            if rng.random() < 0.5 * s.restyled:
+                return TeacherStyle.sample(rng), True, str(row), 0.0
+            return None, True, "real", 0.0
         if kind < NEUTRAL:
-            return TeacherStyle.neutral(), "neutral", 0.0
+            return TeacherStyle.neutral(), False, "neutral", 0.0
         if kind < NEUTRAL + HOME and w.own_voice(i):
-            return w.home[voice], voice, 1.0
-        return TeacherStyle.person(rng), str(row), 0.0
+            return w.home[voice], False, voice, 1.0
+        return TeacherStyle.person(rng), False, str(row), 0.0

@@ -48,6 +48,8 @@ class DataSettings:
     real: int = 4  # windows a batch; 0: without real data
     synthetic: int = 6  # windows a batch, the quiet one among them; 0: without the teacher
     restyled: float = 0.5  # share of the real windows that are shown with another person's habits (data/restyle.py)
+    taught: float = 0.25  # share of the real windows that show the teacher instead of the track
+    supposed: float = 0.3  # share of the synthetic windows that show a real speaker, where train/supposed.py was run
     quiet: float = 0.7  # how often one of them has no voice in it
     seconds: float = 5.0  # of each window, a random part
     perturb: float = 1.0  # how much features are changed to those of other voices (train/perturb.py); 0: not at all
