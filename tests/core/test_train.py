@@ -296,6 +296,16 @@ def test_other_voices_are_supposed_to_be_the_real_speaker(data: Path, shards: Pa
     before = MotionSet(data, shards, shards / "fits", ["real_0"])
     track, mixed = (w.target(w.real[0], at, None)[0] for w in (before, windows))
     assert 0 < np.abs(track - mixed).max(), "a track is half of what is supposed"
+    real = windows.real[0]
+    guess, known = windows.supposed(real), windows.target(real, at, None)[1] > 0
+    apart = [(at < a - 0.3) | (at > b + 0.3) for p, a, b in said(windows.windows[real].segments, windows.clips) if p in "bpm"]
+    known &= np.all(apart, axis=0)
+    assert guess is not None and known.any()
+    assert np.allclose(mixed[known, jaw], (0.5 * track + 0.5 * guess)[known, jaw], atol=2e-3)
+    np.save(folder / "real_0.supposed.npy", np.zeros((1, 200, 52), np.float16))
+    with pytest.raises(PTalkerError, match="belongs to other windows"):
+        MotionSet(data, folder, folder / "fits", ["real_0"])
+    (folder / "real_0.supposed.npy").unlink()
 
     batches = [task(data, folder, data={"supposed": s, "quiet": 0.0}).batch(step_rng(1, 0, 0, 0)) for s in (0.0, 1.0)]
     assert batches[0]["habits"][2:5].isfinite().all()

@@ -59,9 +59,7 @@ class Fits:
     def at(self, clip: str, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weights [T, K] and mask [T] of a clip at times [T] in clip seconds; mask 0 outside it or where untracked."""
         w, ok = self.weights[clip], self.ok[clip].astype(np.float32)
-        x = np.clip(times * 25.0, 0, len(w) - 1.001)
-        a = x.astype(int)
-        f = (x - a)[:, None].astype(np.float32)
+        a, f = _between(times, 25.0, len(w))
         inside = (times >= 0.04) & (times <= (len(w) - 2) / 25.0)
         return w[a] * (1 - f) + w[a + 1] * f, ok[a] * ok[a + 1] * inside
 
@@ -103,6 +101,10 @@ class MotionSet:
             lines = (cache / f"{n}.jsonl").read_text("utf-8").splitlines()
             if len(lines) != len(self.features[f]):
                 raise PTalkerError("shards_broken", f"'{n}.npy' and '{n}.jsonl' in '{cache}' do not match.", REMAKE)
+            kept = self._supposed[f]
+            if kept is not None and len(kept) != len(lines):
+                fix = "Delete it, or make it again with: python -m ptalker_blender.core.train.supposed"
+                raise PTalkerError("shards_broken", f"'{n}{SUPPOSED}' in '{cache}' belongs to other windows.", fix)
             for row, line in enumerate(lines):
                 d = json.loads(line)
                 if d["voice"] not in skip_voices:
@@ -146,9 +148,10 @@ class MotionSet:
     def target(
         self, i: int, times: np.ndarray, style: TeacherStyle | None, tracked: bool | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Weights [T, K] and mask [T] of window i at times [T] (window seconds) in a style; None: the real speaker's, or
-        where that is not known the teacher's at rest. ``tracked``: as a real speaker with the habits of the style, or as the
-        teacher, who has them; None: as what there is of this window."""
+        """Weights [T, K] and mask [T] of window i at times [T] (window seconds) in a style; None: the real speaker's.
+        ``tracked``: as the real speaker with the habits of the style, or as the teacher, who has them; None: as he was, where he
+        was tracked. With words of which nobody knows what the real speaker shows, in other languages, the teacher stands for
+        him, in the same style, at rest in his own."""
         w = self.windows[i]
         if not w.segments:
             return np.zeros((len(times), len(CHANNELS)), np.float32), np.ones(len(times), np.float32)
@@ -215,10 +218,15 @@ class MotionSet:
 
 def _at(z: np.ndarray, times: np.ndarray) -> np.ndarray:
     """z [N, K] at SUPPOSED_FPS -> [T, K] at times [T] s, linear between frames."""
-    x = np.clip(times * SUPPOSED_FPS, 0, len(z) - 1.001)
-    a = x.astype(int)
-    part = (x - a)[:, None].astype(np.float32)
+    a, part = _between(times, SUPPOSED_FPS, len(z))
     return z[a] * (1 - part) + z[a + 1] * part
+
+
+def _between(times: np.ndarray, fps: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The frame of ``count`` before each time [T] s, which is not the last, and how far it is on to the next one [T, 1] 0..1."""
+    x = np.clip(times * fps, 0, count - 1.001)
+    a = x.astype(int)
+    return a, (x - a)[:, None].astype(np.float32)
 
 
 def hash_name(name: str) -> int:
