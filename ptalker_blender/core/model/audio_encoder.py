@@ -57,7 +57,7 @@ class AudioEncoder(nn.Module):
         self.drop = nn.Dropout(c.dropout)
         self.content_in = nn.Linear(2 * c.features, c.width)  # two features, so no detail in time is lost
         self.level = nn.Sequential(nn.Linear(c.features, 12), nn.SiLU(), nn.Linear(12, c.width))
-        self.content = nn.Sequential(*[ConvBlock(c.width, 7, c.dropout) for _ in range(2)], nn.LayerNorm(c.width))
+        self.content = nn.Sequential(*[ConvBlock(c.width, c.kernel, c.dropout) for _ in range(2)], nn.LayerNorm(c.width))
         self.style_in = nn.Sequential(nn.Linear(c.features, c.frame_width), nn.SiLU())
         self.pool = StatisticsPool(c.frame_width)
         self.style_out = nn.Sequential(nn.Linear(2 * c.frame_width, c.frame_width), nn.SiLU(), nn.Linear(c.frame_width, c.style))
@@ -66,7 +66,7 @@ class AudioEncoder(nn.Module):
         return (features - self.mean) * self.scale
 
     def forward(self, features: Tensor) -> Tensor:
-        """-> content [B, M, d]; beyond the mean, its receptive field is 6 steps (0.24 s) each way."""
+        """-> content [B, M, d]; beyond the mean, its receptive field is kernel - 1 steps (0.24 s) each way."""
         x = self.normalise(features)
         pairs = (x - self.local_mean(x)).unflatten(1, (-1, 2)).flatten(2)
         level = self.level(x.unflatten(1, (-1, 2)).mean(2))

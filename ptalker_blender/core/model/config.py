@@ -18,7 +18,8 @@ class Config:
     blocks: int = 3  # decoder
     style: int = 56  # s: 48 that are told (data/teacher_style.py) and some that training finds
     likeness: int = 0  # l: numbers after these, by which people are told apart (train/likeness.py gives a model its own)
-    reach_self: float = 0.4  # seconds of other frames that a frame looks at, each way, per block
+    kernel: int = 7  # content's convolutions, steps of 0.04 s; 1: each step for itself
+    reach_self: float = 0.4  # seconds of other frames that a frame looks at, each way, per block; 0: none
     reach_audio: float = 0.3  # seconds of audio that a frame listens to, each way, per block
     aligned: int = len(LOWER_FACE)  # C: motion is read by so many shapes of the mesh; 0: it has none by name
     node_width: int = 32  # motion encoder, per graph node

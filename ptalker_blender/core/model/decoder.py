@@ -30,7 +30,7 @@ class Block(nn.Module):
     def __init__(self, c: Config) -> None:
         super().__init__()
         self.norm_self, self.norm_cross, self.norm_feed = (StyleNorm(c.width, c.width) for _ in range(3))
-        self.self_attention = TimeAttention(c.width, c.heads, c.reach_self)
+        self.self_attention = TimeAttention(c.width, c.heads, c.reach_self) if c.reach_self > 0 else None
         diagonal = c.cross == "diagonal"
         self.cross_attention = DiagonalAttention(c.width) if diagonal else TimeAttention(c.width, c.heads, c.reach_audio)
         self.feed = nn.Sequential(
@@ -38,8 +38,9 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor, times: Tensor, audio: Tensor, audio_times: Tensor, style: Tensor) -> Tensor:
-        y = self.norm_self(x, style)
-        x = x + self.self_attention(y, y, times, times)
+        if self.self_attention is not None:
+            y = self.norm_self(x, style)
+            x = x + self.self_attention(y, y, times, times)
         x = x + self.cross_attention(self.norm_cross(x, style), audio, times, audio_times)
         return x + self.feed(self.norm_feed(x, style))
 
