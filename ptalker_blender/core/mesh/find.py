@@ -108,13 +108,14 @@ def judged(net: RigNet, found: Iterable[Found], seen: list[Face], check: Callabl
 
 def find_face(net: RigNet, graph: MeshGraph, check: Callable[[], None] = lambda: None) -> Face | None:
     """The face on a mesh in any pose; None where nothing proposes any. Where the mesh looks inside out (its faces are wound
-    the other way), it is looked at both ways."""
-    found = searched(net, graph, check)
-    if graph.inside_out and not (found and found.clear):
-        other = searched(net, graph.turned(), check)
-        if other and not (found and found.confidence > other.confidence):
-            return other
-    return found
+    the other way), it is looked at both ways, and the surer one is the face's: the hollow of a head can look much like one."""
+    if not graph.inside_out:
+        return searched(net, graph, check)
+    found = searched(net, graph.turned(), check)  # nearly always the right way: a search that finds it ends early
+    if found and found.confidence > SURE:
+        return found
+    other = searched(net, graph, check)
+    return max((face for face in (found, other) if face), key=lambda face: face.confidence, default=None)
 
 
 def searched(net: RigNet, graph: MeshGraph, check: Callable[[], None]) -> Face | None:
