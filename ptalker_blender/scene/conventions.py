@@ -68,11 +68,18 @@ DAZ = Convention("Daz Genesis", _sided({
     "eCTRLLipsPucker": "mouthPucker", "eCTRLCheeksPuff": "cheekPuff", "eCTRLBrowInnerUp": "browInnerUp",
 }))  # fmt: skip
 
+_EYES = _sided({"Blink": "blink", "Blink_{}": "eyeBlink{}", "LookUp": "look up", "LookDown": "look down"})
+
 _META = {
     "PP": "PP", "FF": "FF", "TH": "TH", "DD": "DD", "kk": "kk", "CH": "CH", "SS": "SS", "nn": "nn", "RR": "RR", "aa": "aa",
     "E": "E", "I": "I", "ih": "I", "O": "O", "oh": "O", "U": "U", "ou": "U",
 }  # fmt: skip
-META = Convention("Meta visemes", _named("viseme_", "v_", "lipsync_", "visemes_", "", **_META), 5)
+META = Convention("Meta visemes", {
+    **_named("viseme_", "v_", "lipsync_", "visemes_", "", **_META),
+    **_EYES,
+    **_sided({"vrc_Blink": "blink", "Eye_Blink": "blink", "Eyes_Blink": "blink", "eyesClosed": "blink",  # VRChat, Ready Player Me
+              "eyesClosed_{}": "eyeBlink{}", "eyesLookUp": "look up", "eyesLookDown": "look down"}),
+}, 5)  # fmt: skip
 
 _MICROSOFT = ("", "ah", "aa", "O", "E", "er", "I", "U", "O", "aw", "oy", "ay", "h", "RR", "L", "SS", "CH", "TH", "FF", "DD",
               "kk", "PP")  # fmt: skip
@@ -84,7 +91,6 @@ MICROSOFT = Convention("Microsoft visemes", {
     for template in ("viseme_{}", "viseme_{:02}", "viseme_id_{}", "v_{}", f"{_MPFB[i]}_{i:02}")
 }, 6)  # fmt: skip
 
-_EYES = _sided({"Blink": "blink", "Blink_{}": "eyeBlink{}", "LookUp": "look up", "LookDown": "look down"})
 VRM = Convention("VRM", {
     **_named("Fcl_MTH_", "MTH_", "mouth_", "vowel_", "", A="aa", I="I", U="U", E="E", O="O"),
     **_named("", "vrm_", "expression_", aa="aa", ih="I", ou="U", ee="E", oh="O"),
@@ -119,4 +125,5 @@ MMD = Convention("MMD", {
 })  # fmt: skip
 
 CHANNEL_CONVENTIONS = (REALLUSION, MIXAMO, DAZ)
-POSE_CONVENTIONS = (META, MICROSOFT, VRM, CC_VISEMES, DAZ_VISEMES, RHUBARB, MMD)  # of equal ones the first is meant
+# Of equal ones the first is meant: vowels and eyes alone are VRM's, which has no more.
+POSE_CONVENTIONS = (VRM, META, MICROSOFT, CC_VISEMES, DAZ_VISEMES, RHUBARB, MMD)
