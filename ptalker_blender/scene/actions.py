@@ -23,15 +23,18 @@ def write_action(
     first_frame: int,
     curves: Mapping[tuple[str, int], np.ndarray],
     undo: list[Callable[[], None]],
+    warnings: list[str] | None = None,
 ) -> bpy.types.Action:
     """Animate ``owner`` with values [T] a data path and index, one key a frame from ``first_frame`` on, in a new Action.
 
     Where an Action is active the new one starts as its copy, so that everything outside the new frames, and every
-    other curve, stays as it was; the old Action itself is kept with a fake user. NLA tracks are not touched.
-    ``undo`` receives what takes all of this back.
+    other curve, stays as it was; the old Action itself is kept with a fake user. NLA tracks are not touched; where they were
+    all that there was, they go on playing outside the new frames. ``undo`` receives what takes all of this back,
+    ``warnings`` what stands in the new curves' way.
     """
     old, slot = compat.action_state(owner)
     had_animation_data = owner.animation_data is not None
+    outside = owner.animation_data.action_extrapolation if had_animation_data else ""
     fake_user = old.use_fake_user if old is not None else False
 
     def back() -> None:
@@ -43,27 +46,50 @@ def write_action(
             old.use_fake_user = fake_user
         if not had_animation_data:
             owner.animation_data_clear()
+        else:
+            owner.animation_data.action_extrapolation = outside
 
     undo.append(back)
+    if had_animation_data:
+        told = _beside_nla(owner.animation_data, old is None)
+        if told and warnings is not None:
+            warnings.append(f"'{name}' {told}")
     if old is not None and old.library is None:
         old.use_fake_user = True
     has_curves = compat.action_curves(owner) is not None
     collection = compat.assign_copied_action(owner, name) if has_curves else compat.assign_new_action(owner, name)
-    for (path, index), values in curves.items():
-        write_curve(collection, path, first_frame, values, index)
+    modified = [path for (path, index), values in curves.items() if write_curve(collection, path, first_frame, values, index)]
+    if modified and warnings is not None:
+        warnings.append(f"'{name}': modifiers on {len(modified)} of its curves were muted; they would change the speech.")
     return owner.animation_data.action
 
 
-def write_curve(collection: Any, path: str, first_frame: int, values: np.ndarray, index: int = 0) -> None:
-    """Values [T] on frames first_frame .. first_frame + T - 1 of one F-curve; its other keys stay."""
+def _beside_nla(adt: bpy.types.AnimData, alone: bool) -> str:
+    """Makes room for NLA tracks beside an Action that is the first (``alone``) -> what else keeps it from showing as it is."""
+    playing = [track for track in adt.nla_tracks if not track.mute and track.strips]
+    if playing and alone:
+        adt.action_extrapolation = "NOTHING"
+    if any(track.is_solo for track in adt.nla_tracks):
+        return "does not show, because an NLA track is solo: turn off its star."
+    if adt.action_influence < 1 or adt.action_blend_type not in ("REPLACE", "COMBINE"):
+        return "does not show as it is: set its influence to 1 and its blending to Replace in the NLA editor."
+    return ""
+
+
+def write_curve(collection: Any, path: str, first_frame: int, values: np.ndarray, index: int = 0) -> bool:
+    """Values [T] on frames first_frame .. first_frame + T - 1 of one F-curve; its other keys stay. Where the speech is what
+    comes first or last, it is held beyond. -> whether modifiers had to be muted."""
     last = first_frame + len(values) - 1
     frames = np.arange(first_frame, last + 1)
-    curve = collection.find(path, index=index)
+    curve, modified = collection.find(path, index=index), False
     if curve is None:
         curve = compat.new_curve(collection, path, GROUP, index)
         _set_keys(curve, _linear_keys(frames, values))
     else:
         curve.mute = False
+        for modifier in curve.modifiers:
+            modified |= not modifier.mute
+            modifier.mute = True
         old = _get_keys(curve)
         at = old["co"][:, 0]
         before, after = at < first_frame - 0.5, at > last + 0.5
@@ -74,7 +100,10 @@ def write_curve(collection: Any, path: str, first_frame: int, values: np.ndarray
         if before.any() and at[before].max() < first_frame - 1:
             parts.insert(1, _linear_keys(np.array([first_frame - 1]), np.array([curve.evaluate(first_frame - 1)])))
         _set_keys(curve, {k: np.concatenate([p[k] for p in parts]) for k in parts[0]})
+        if not (before.any() and after.any()):
+            curve.extrapolation = "CONSTANT"
     curve.update()
+    return modified
 
 
 def _linear_keys(frames: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:

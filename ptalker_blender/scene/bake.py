@@ -13,10 +13,12 @@ from ..core.errors import PTalkerError
 from . import cache, compat, targets
 from .actions import write_action
 from .low_rank import decompose
-from .mesh_export import group_weights, rest_positions
+from .mesh_export import displacement, group_weights, rest_positions
+from .own_shape import animated_keys, worn
 from .sinks import value_path
 
 NAME = "PTalker"
+MOSTLY = 0.5  # of what a key moves, in squares, that lies where the cache plays: then it was hidden by it
 
 
 def check(obj: bpy.types.Object | None) -> bpy.types.Modifier:
@@ -40,19 +42,22 @@ def bake(context: bpy.types.Context, obj: bpy.types.Object, count: int) -> tuple
     """
     modifier = check(obj)
     positions, _ = cache.read_pc2(Path(bpy.path.abspath(modifier.filepath)))
-    rest = rest_positions(obj.data)
+    rest = worn(obj)
     if positions.shape[1] != len(rest):
         raise PTalkerError(
             "cache_stale", f"The vertex cache has {positions.shape[1]} vertices and '{obj.name}' {len(rest)}.", "Generate again."
         )
-    found = decompose(positions, rest, count, group_weights(obj, modifier.vertex_group)[:, 0])
+    mask = group_weights(obj, modifier.vertex_group)
+    found = decompose(positions, rest, count, mask[:, 0])
     if not len(found.shapes):
         raise PTalkerError("cache_still", "Nothing moves in the vertex cache, so there is nothing to bake.")
     first = round(modifier.frame_start)
     undo: list[Callable[[], None]] = []
     try:
-        names = _add_keys(obj, rest, found.shapes, undo)
-        curves = {(value_path(name), 0): values for name, values in zip(names, found.weights.T, strict=True)}
+        still = np.zeros(len(positions))
+        curves = {(value_path(name), 0): still for name in _hidden(obj, mask)}
+        names = _add_keys(obj, rest_positions(obj.data), found.shapes, undo)
+        curves |= {(value_path(name), 0): values for name, values in zip(names, found.weights.T, strict=True)}
         clip = modifier.name.removeprefix(f"{cache.PREFIX} - ")
         action = write_action(obj.data.shape_keys, f"{obj.name} - {clip} baked", first, curves, undo)
         modifier.show_viewport = modifier.show_render = False
@@ -67,6 +72,16 @@ def bake(context: bpy.types.Context, obj: bpy.types.Object, count: int) -> tuple
         f"most, Action '{action.name}'"
     )
     return line, action.name
+
+
+def _hidden(obj: bpy.types.Object, mask: np.ndarray) -> list[str]:
+    """Animated keys that the cache plays over, mask [V, 1]: without it they would move the face a second time."""
+    keys, hidden = obj.data.shape_keys, []
+    for name in sorted(animated_keys(keys)) if keys else []:
+        square = np.square(displacement(keys.key_blocks[name]))
+        if float((square * mask).sum()) > MOSTLY * float(square.sum()):
+            hidden.append(name)
+    return hidden
 
 
 def _add_keys(obj: bpy.types.Object, rest: np.ndarray, shapes: np.ndarray, undo: list[Callable[[], None]]) -> list[str]:

@@ -20,7 +20,8 @@ from ..core.poses import vector
 from ..engine.run import Step
 from . import cache, followers, landmarks, own_lips, sound, targets
 from .actions import write_action
-from .mesh_export import export, export_keys, rest_positions
+from .mesh_export import export, export_keys
+from .own_shape import worn
 from .request import Report, Request, chosen_meshes
 from .rig_map import MOUTH, is_mouth_pose
 from .sinks import Curves, collect, value_path
@@ -154,7 +155,7 @@ class Job:
                 curves, note = self._curves(index, obj, target, columns, report, undo)
                 written.merge(curves)
                 made.append((obj, curves, note))
-            actions = self._write(written, objects, undo)
+            actions = self._write(written, objects, undo, report)
             self._report(made, actions, len(weights), report)
         except BaseException:
             for back in reversed(undo):
@@ -264,7 +265,7 @@ class Job:
         weights = np.stack([columns[channel] for channel in CHANNELS], axis=1)
         first = self.clip.first_frame + self.request.frame_offset
         path = cache.free_path(obj.name, self.clip.name)
-        cache.write_pc2(path, rest_positions(obj.data), basis, weights, first)
+        cache.write_pc2(path, worn(obj), basis, weights, first)
         undo.append(lambda: path.unlink(missing_ok=True))
         mask = cache.add_mask(obj, basis, undo)
         if off := cache.add_modifier(obj, path, self.clip.name, first, mask, undo):
@@ -276,14 +277,14 @@ class Job:
             return {key: archive[key] for key in archive.files}
 
     def _write(
-        self, curves: Curves, objects: list[bpy.types.Object], undo: list[Callable[[], None]]
+        self, curves: Curves, objects: list[bpy.types.Object], undo: list[Callable[[], None]], report: Report
     ) -> dict[bpy.types.ID, bpy.types.Action]:
         """One new Action for every datablock that is animated, named for the object that it belongs to."""
         first = self.clip.first_frame + self.request.frame_offset
         actions = {}
         for owner, values in zip(curves.owners, curves.values, strict=True):
             name = next((o.name for o in objects if owner in (o, o.data, o.data.shape_keys)), owner.name)
-            actions[owner] = write_action(owner, f"{name} - {self.clip.name}", first, values, undo)
+            actions[owner] = write_action(owner, f"{name} - {self.clip.name}", first, values, undo, report.warnings)
         return actions
 
     def _report(

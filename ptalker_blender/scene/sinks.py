@@ -22,10 +22,12 @@ Place = tuple[str, int]  # data path and index
 
 @dataclass
 class Curves:
-    """Curves of several datablocks. What drives one place twice is added up."""
+    """Curves of several datablocks. What drives one place twice is added up; what only a driver would want there (``through``)
+    gives way to it: a key that drives its mirror image, or the teeth's, has a row of its own."""
 
     owners: list[bpy.types.ID] = field(default_factory=list)
     values: list[dict[Place, np.ndarray]] = field(default_factory=list)
+    through: set[tuple[int, Place]] = field(default_factory=set)  # number of the owner, place
 
     def of(self, owner: bpy.types.ID) -> dict[Place, np.ndarray]:
         if owner not in self.owners:
@@ -37,10 +39,24 @@ class Curves:
         mine = self.of(owner)
         mine[place] = mine[place] + values if place in mine else values
 
+    def add_through(self, owner: bpy.types.ID, place: Place, values: np.ndarray) -> None:
+        """After everything that is added directly."""
+        mine = self.of(owner)
+        if place not in mine:
+            mine[place] = values
+            self.through.add((self.owners.index(owner), place))
+
     def merge(self, other: Curves) -> None:
-        """Another object's curves; what both drive is the other's."""
-        for owner, values in zip(other.owners, other.values, strict=True):
-            self.of(owner).update(values)
+        """Another object's curves; what both drive is the other's, where neither or both do so through a driver."""
+        for number, (owner, values) in enumerate(zip(other.owners, other.values, strict=True)):
+            mine = self.of(owner)
+            own = self.owners.index(owner)
+            for place, value in values.items():
+                through = (number, place) in other.through
+                if through and place in mine and (own, place) not in self.through:
+                    continue
+                mine[place] = value
+                (self.through.add if through else self.through.discard)((own, place))
 
     @property
     def count(self) -> int:
@@ -102,10 +118,10 @@ def collect(obj: bpy.types.Object, lines: Iterable[Line], columns: Mapping[str, 
             owner, path, index = find(obj, line)
             before = curves.of(owner).get((path, index))
             curves.add(owner, (path, index), values if before is not None else values + line.rest)
-    for place, values in through.items():  # one property that drives several keys: what they want on average
-        curves.add(owners[place], (place[1], 0), np.mean(values, axis=0))
     for (owner, bone), moves in bones.items():
         _move(curves, bpy.data.objects[owner], bone, moves)
+    for place, values in through.items():  # one property that drives several keys: what they want on average
+        curves.add_through(owners[place], (place[1], 0), np.mean(values, axis=0))
     return curves
 
 

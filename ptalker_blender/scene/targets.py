@@ -198,8 +198,8 @@ def check_writable(obj: bpy.types.Object) -> None:
         )
     if not mesh.is_editable or (mesh.override_library is not None and mesh.override_library.is_system_override):
         raise PTalkerError("mesh_read_only", f"The mesh of '{obj.name}' cannot be edited.", "Make its library override editable.")
-    if obj.mode == "EDIT":
-        raise PTalkerError("edit_mode", f"'{obj.name}' is in Edit Mode.", "Leave Edit Mode first.")
+    if obj.mode == "EDIT" or mesh.is_editmode:  # or another object that has the same mesh is
+        raise PTalkerError("edit_mode", f"The mesh of '{obj.name}' is in Edit Mode.", "Leave Edit Mode first.")
     adt = mesh.shape_keys.animation_data if mesh.shape_keys else None
     if adt is not None and adt.use_tweak_mode:
         raise PTalkerError("nla_tweak", f"An NLA strip of '{obj.name}' is in tweak mode.", "Leave tweak mode (Tab).")

@@ -98,6 +98,30 @@ def test_bake_to_shape_keys(saved: Path) -> None:
     assert head.data.shape_keys is None
 
 
+def test_a_cache_keeps_the_character(saved: Path) -> None:
+    """Shape keys that make this character stay on in the cache and in what is baked of it; those of an earlier run, which the
+    cache hides, do not move the face a second time once it is baked."""
+    head = rigs.demo_head()
+    helpers.generate()
+    rest = rigs.rest(head)
+    wide = head.shape_key_add(name="wide", from_mix=False)
+    wide.points.foreach_set("co", (rest * np.array([1.2, 1.0, 1.0], np.float32)).ravel())
+    wide.value = 0.5
+    still = rigs.frames(head, [200])[0]  # the last frame of 1 s of speech is held: what the face comes to
+    head.ptalker.output = "CACHE"
+    bpy.ops.wm.save_mainfile()
+    helpers.generate()
+    head = bpy.data.objects["Head"]
+    played = rigs.frames(head, FRAMES)
+    width = np.array([1.1, 1.0, 1.0], np.float32)
+    top = rest[:, 2] > np.percentile(rest[:, 2], 97)
+    assert np.abs(played - rest * width)[:, top].max() < 5e-4 * np.ptp(rest)
+    assert np.abs(np.ptp(played[..., 0], axis=1) - np.ptp(still[:, 0])).max() < 0.01 * np.ptp(rest[:, 0])
+    assert bpy.ops.ptalker.bake_keys() == {"FINISHED"}
+    baked = rigs.frames(head, FRAMES)
+    assert moved(played) > 0.004 and np.abs(baked - played).max() < 0.15 * moved(played)
+
+
 @pytest.mark.parametrize("output", ["AUTO", "CACHE", "own keys"])
 def test_parts_follow_the_head(saved: Path, output: str) -> None:
     """Teeth, tongue, eyes, brows, lashes and hair as objects of their own: the lower teeth and the tongue go with the jaw,

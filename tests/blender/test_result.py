@@ -79,6 +79,50 @@ def test_two_sentences_one_after_the_other(face: bpy.types.Object, speech: helpe
     assert np.allclose(helpers.opening(face, frames + 100), first, atol=1e-4)
 
 
+def test_a_sentence_in_the_nla_goes_on_playing(face: bpy.types.Object) -> None:
+    """What was pushed down plays outside the new frames; what keeps the new Action from showing is told."""
+    scene, keys, run = bpy.context.scene, face.data.shape_keys, helpers.run_state()
+    helpers.generate()
+    frames = np.arange(1, 46)
+    first = helpers.values(face, "jawOpen", frames)
+    adt = keys.animation_data
+    track = adt.nla_tracks.new()
+    track.strips.new("one", 100, adt.action)
+    adt.action = None
+    helpers.generate()
+
+    def shown(frame: int) -> float:
+        scene.frame_set(frame)
+        return keys.key_blocks["jawOpen"].value
+
+    assert np.allclose([shown(frame) for frame in frames], first, atol=1e-4) and first.max() > 0.05
+    assert np.allclose([shown(frame + 99) for frame in frames], first, atol=1e-4) and not run.warnings
+    adt.action_influence = 0.3
+    helpers.generate()
+    assert any("set its influence to 1" in w for w in run.warnings)
+    adt.action_influence, track.is_solo = 1.0, True
+    helpers.generate()
+    assert any("NLA track is solo" in w for w in run.warnings)
+
+
+def test_modifiers_and_slopes_do_not_bend_the_speech(face: bpy.types.Object) -> None:
+    """F-curve modifiers of an earlier run are muted and told; the speech's last frame is held, however the curve ended."""
+    jaw = face.data.shape_keys.key_blocks["jawOpen"]
+    for frame, value in ((-20, 0.7), (-10, 0.1)):
+        jaw.value = value
+        jaw.keyframe_insert("value", frame=frame)
+    curve = helpers.curves(face)["jawOpen"]
+    curve.extrapolation = "LINEAR"
+    curve.modifiers.new("NOISE")
+    helpers.generate()
+    assert any("modifiers on 1 of its curves" in w for w in helpers.run_state().warnings)
+    made = helpers.values(face, "jawOpen", range(1, 46))
+    other = helpers.values(face, "mouthClose", range(1, 46))
+    assert np.corrcoef(made, other)[0, 1] > 0.3, "noise alone would not follow another channel"
+    after = helpers.values(face, "jawOpen", [45, 60, 500])
+    assert np.allclose(after, after[0], atol=1e-6)
+
+
 def test_undo_is_one_step(face: bpy.types.Object) -> None:
     bpy.context.preferences.edit.use_global_undo = True
     bpy.ops.ed.undo_push(message="before")

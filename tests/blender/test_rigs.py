@@ -249,6 +249,31 @@ def test_simple_drivers_are_followed(spoken: bpy.types.Scene) -> None:
     assert rig.animation_data.action.name.startswith("Rig - ")
 
 
+def test_a_key_that_drives_others_moves_as_its_own_row_says(spoken: bpy.types.Scene) -> None:
+    """Where the right side's keys, or the teeth's, are driven by keys that speech moves as well, these move no further."""
+    plain = helpers.keyed_mesh(["jawOpen", "mouthSmileLeft", "mouthSmileRight"], name="Plain")
+    helpers.generate()
+    wanted = {key: helpers.values(plain, key, FRAMES) for key in ("jawOpen", "mouthSmileLeft")}
+    face = helpers.keyed_mesh(["jawOpen", "mouthSmileLeft", "mouthSmileRight"])
+    teeth = helpers.keyed_mesh(["jawOpen"], name="Teeth")
+    keys = face.data.shape_keys
+    for obj, key, source, expression in (
+        (face, "mouthSmileRight", "mouthSmileLeft", "var"), (teeth, "jawOpen", "jawOpen", "var * 0.5")
+    ):  # fmt: skip
+        driver = obj.data.shape_keys.key_blocks[key].driver_add("value").driver
+        variable = driver.variables.new()
+        variable.name = "var"
+        variable.targets[0].id_type = "KEY"
+        variable.targets[0].id = keys
+        variable.targets[0].data_path = f'key_blocks["{source}"].value'
+        driver.type, driver.expression = "SCRIPTED", expression
+    for objects in ((face, teeth), (teeth, face)):
+        helpers.select(*objects)
+        helpers.generate()
+        for key, values in wanted.items():
+            assert np.allclose(helpers.values(face, key, FRAMES), values, atol=1e-5), (key, objects)
+
+
 def test_create_shape_keys(scene: bpy.types.Scene) -> None:
     """52 ARKit keys for a head that has none, none of them animated; one undo step; a second time there is nothing to do."""
     head = helpers.head()

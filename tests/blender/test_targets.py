@@ -171,3 +171,19 @@ def test_linked_mesh_and_override(scene: bpy.types.Scene, speech: helpers.Speech
     actor = next(obj for obj in bpy.context.scene.objects if obj.type == "MESH")
     assert actor.data.library is None
     assert before.max() > 0.05 and np.allclose(helpers.values(actor, "jawOpen", range(1, 46)), before)
+
+
+def test_mesh_that_another_object_edits(scene: bpy.types.Scene, speech: helpers.Speech) -> None:
+    """New keys would be lost when the other object leaves Edit Mode."""
+    helpers.from_file(speech.bursts("edited.wav", [0.2], 1.0))
+    head = helpers.head()
+    twin = bpy.data.objects.new("Twin", head.data)
+    scene.collection.objects.link(twin)
+    helpers.select(twin)
+    bpy.ops.object.mode_set(mode="EDIT")
+    bpy.context.view_layer.objects.active = head
+    head.select_set(True)
+    twin.select_set(False)
+    assert "is in Edit Mode" in helpers.error_of_generate() and head.data.shape_keys is None
+    bpy.context.view_layer.objects.active = twin
+    bpy.ops.object.mode_set(mode="OBJECT")
