@@ -5,6 +5,7 @@
 # this module's names.
 
 import bpy
+from bpy.app.handlers import persistent
 from bpy.props import (
     BoolProperty,
     CollectionProperty,
@@ -67,58 +68,62 @@ def _search_source(_self, _context, text: str) -> list[str]:
     return [source for source in mapping.SOURCES if text.lower() in source.lower()]
 
 
+OVERRIDE = {"LIBRARY_OVERRIDABLE"}  # a character is often linked, and speaks through a library override
+EDITED = {"update": mapping.was_edited, "override": OVERRIDE}
+
+
 class PTalkerRow(bpy.types.PropertyGroup):
     """One line of an object's mapping (scene/mapping.py)."""
 
     source: StringProperty(
         name="Channel", description="What drives: one of ARKit's 52 channels, or a pose: " + ", ".join(POSES),
-        search=_search_source, update=mapping.was_edited,
+        search=_search_source, **EDITED,
     )  # fmt: skip
-    kind: EnumProperty(name="Kind", description="What is driven", items=KINDS, default="KEY", update=mapping.was_edited)
-    key: StringProperty(name="Shape Key", description="The shape key that is driven", update=mapping.was_edited)
+    kind: EnumProperty(name="Kind", description="What is driven", items=KINDS, default="KEY", **EDITED)
+    key: StringProperty(name="Shape Key", description="The shape key that is driven", **EDITED)
     owner: PointerProperty(
         name="Object", description="The object with the property or the bone; empty: this one", type=bpy.types.Object,
-        update=mapping.was_edited,
+        **EDITED,
     )  # fmt: skip
     path: StringProperty(
         name="Data Path", description='From the object, as Copy Data Path gives it: ["smile"], pose.bones["jaw"]["open"]',
-        update=mapping.was_edited,
+        **EDITED,
     )  # fmt: skip
-    bone: StringProperty(name="Bone", description="The pose bone that is driven", update=mapping.was_edited)
+    bone: StringProperty(name="Bone", description="The pose bone that is driven", **EDITED)
     transform: EnumProperty(
         name="Transform", description="What of the bone, in its own axes", items=TRANSFORMS, default="ROT_X",
-        update=mapping.was_edited,
+        **EDITED,
     )  # fmt: skip
     gain: FloatProperty(
         name="Gain", description="Value at full strength; for a bone metres, degrees, or by how much its scale grows",
-        default=1.0, soft_min=-2.0, soft_max=2.0, precision=2, update=mapping.was_edited,
+        default=1.0, soft_min=-2.0, soft_max=2.0, precision=2, **EDITED,
     )  # fmt: skip
     rest: FloatProperty(
         name="At Rest", description="The property's value where the face is at rest", default=0.0, precision=3,
-        update=mapping.was_edited,
+        **EDITED,
     )  # fmt: skip
-    enabled: BoolProperty(name="Use", description="Animate this", default=True, update=mapping.was_edited)
-    edited: BoolProperty(name="Edited", description="Changed by hand: mapping again keeps it", default=False)
-    auto: StringProperty(options={"HIDDEN"})
+    enabled: BoolProperty(name="Use", description="Animate this", default=True, **EDITED)
+    edited: BoolProperty(name="Edited", description="Changed by hand: mapping again keeps it", override=OVERRIDE)
+    auto: StringProperty(options={"HIDDEN"}, override=OVERRIDE)
 
 
 class PTalkerObject(bpy.types.PropertyGroup):
     """How an object speaks."""
 
-    output: EnumProperty(name="Output", description="What is animated", items=OUTPUTS, default="AUTO")
-    rows: CollectionProperty(type=PTalkerRow)
-    active_row: IntProperty(name="Active Row", default=0, min=0)
+    output: EnumProperty(name="Output", description="What is animated", items=OUTPUTS, default="AUTO", override=OVERRIDE)
+    rows: CollectionProperty(type=PTalkerRow, override=OVERRIDE | {"USE_INSERTION"})
+    active_row: IntProperty(name="Active Row", default=0, min=0, override=OVERRIDE)
     face_group: StringProperty(
-        name="Face Group", description="The vertex group of the face: it is looked for there only",
+        name="Face Group", description="The vertex group of the face: it is looked for there only", override=OVERRIDE,
     )  # fmt: skip
     meet_lips: BoolProperty(
-        name="Lips Meet", default=True,
+        name="Lips Meet", default=True, override=OVERRIDE,
         description="Correct the motion, as little as can be, so that the lips of this very mesh meet at p, b and m and do not"
         " cross. Without it the keys get what the model says, as for a capture that other heads are to play",
     )  # fmt: skip
     bake_keys: IntProperty(
         name="Shape Keys", description="How many shape keys the vertex cache is baked to; more are closer to it",
-        default=24, min=1, max=200, soft_max=64,
+        default=24, min=1, max=200, soft_max=64, override=OVERRIDE,
     )  # fmt: skip
 
 
@@ -132,13 +137,25 @@ class PTalkerStatus(bpy.types.PropertyGroup):
     result: StringProperty(name="Result", get=lambda self: "\n".join(RUN.result))
 
 
+@persistent
+def touch_references(*_: object) -> None:
+    """Blender 5 loses all settings of an override on loading where the library's object has none at all, as in a file that
+    was made without PTalker. Writing any of them, to linked data and so for this session only, makes them be there."""
+    for obj in bpy.data.objects:
+        reference = obj.override_library.reference if obj.override_library is not None else None
+        if reference is not None and obj.is_property_set("ptalker") and not reference.is_property_set("ptalker"):
+            reference.ptalker.output = reference.ptalker.output
+
+
 def register() -> None:
-    bpy.types.Object.ptalker = PointerProperty(type=PTalkerObject, name="PTalker")
+    bpy.types.Object.ptalker = PointerProperty(type=PTalkerObject, name="PTalker", override=OVERRIDE)
     bpy.types.Scene.ptalker = PointerProperty(type=PTalkerSettings)
     bpy.types.WindowManager.ptalker = PointerProperty(type=PTalkerStatus)
+    bpy.app.handlers.save_pre.append(touch_references)
 
 
 def unregister() -> None:
+    bpy.app.handlers.save_pre.remove(touch_references)
     del bpy.types.WindowManager.ptalker
     del bpy.types.Scene.ptalker
     del bpy.types.Object.ptalker

@@ -45,7 +45,10 @@ class PTALKER_OT_map_again(_OnMesh, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         obj = context.view_layer.objects.active
-        mapping.fill(obj, self.forget)
+        try:
+            mapping.fill(obj, self.forget)
+        except PTalkerError as error:
+            return self.failed(error)
         used = sum(line.enabled and not mapping.problem(obj, line) for line in mapping.stored(obj))
         self.report({"INFO"}, f"{used} of {len(obj.ptalker.rows)} rows are mapped")
         return {"FINISHED"}
@@ -58,11 +61,13 @@ class PTALKER_OT_mapping_add(_OnMesh, bpy.types.Operator):
     bl_label = "Add Row"
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        settings = context.view_layer.objects.active.ptalker
+        obj = context.view_layer.objects.active
+        settings = obj.ptalker
         source = settings.rows[settings.active_row].source if settings.active_row < len(settings.rows) else "jawOpen"
-        mapping.write(settings.rows.add(), mapping.Line(source, edited=True, auto=mapping.BY_HAND))
-        settings.rows.move(len(settings.rows) - 1, 0)
-        settings.active_row = 0
+        try:
+            mapping.add(obj, mapping.Line(source, edited=True, auto=mapping.BY_HAND))
+        except PTalkerError as error:
+            return self.failed(error)
         return {"FINISHED"}
 
 
@@ -73,15 +78,14 @@ class PTALKER_OT_mapping_remove(_OnMesh, bpy.types.Operator):
     bl_label = "Remove Row"
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        settings = context.view_layer.objects.active.ptalker
+        obj = context.view_layer.objects.active
+        settings = obj.ptalker
         if settings.active_row >= len(settings.rows):
             return {"CANCELLED"}
-        row = settings.rows[settings.active_row]
-        if row.auto == mapping.BY_HAND:
-            settings.rows.remove(settings.active_row)
-            settings.active_row = max(0, settings.active_row - 1)
-        else:
-            row.enabled = False  # its update callback marks it as edited
+        try:
+            mapping.remove(obj, settings.active_row)
+        except PTalkerError as error:
+            return self.failed(error)
         return {"FINISHED"}
 
 
@@ -118,9 +122,9 @@ class PTALKER_OT_mapping_load(_OnMesh, bpy.types.Operator, ImportHelper):
         obj = context.view_layer.objects.active
         try:
             rows = [mapping.Line(**row) for row in presets.load(Path(self.filepath))]
+            mapping.replace_all(obj, rows)
         except PTalkerError as error:
             return self.failed(error)
-        mapping.replace_all(obj, rows)
         unused = [f"{row.target} ({mapping.problem(obj, row)})" for row in rows if mapping.problem(obj, row)]
         if unused:
             more = f" and {len(unused) - 3} more" if len(unused) > 3 else ""

@@ -94,7 +94,9 @@ class PTALKER_PT_rig(bpy.types.Panel):
 
 def draw_list(layout: bpy.types.UILayout, obj: bpy.types.Object) -> None:
     settings = obj.ptalker
-    if mapping.is_stale(obj):
+    if (reason := mapping.locked(obj)) is not None:
+        draw_text(layout, str(reason), "INFO")
+    elif mapping.is_stale(obj):
         ask_to_fill(obj)
     lines = mapping.stored(obj)
     used = {line.source for line in lines if line.enabled and not mapping.problem(obj, line)}
@@ -138,8 +140,8 @@ def draw_row(layout: bpy.types.UILayout, obj: bpy.types.Object, row: bpy.types.P
 
 
 def ask_to_fill(obj: bpy.types.Object) -> None:
-    """Have the list filled right after drawing."""
-    if obj.library is None and not _wanted:
+    """Have the list filled right after drawing. Only of an object whose list is not locked."""
+    if not _wanted:
         bpy.app.timers.register(_fill_wanted, first_interval=0.0)
     _wanted.add(obj.name)
 
@@ -149,7 +151,7 @@ def _fill_wanted() -> None:
     _wanted.clear()
     for name in names:
         obj = bpy.data.objects.get((name, None))
-        if obj is not None and obj.type == "MESH" and mapping.is_stale(obj):
+        if obj is not None and obj.type == "MESH" and mapping.locked(obj) is None and mapping.is_stale(obj):
             mapping.fill(obj)
     redraw(bpy.context)
 

@@ -3,6 +3,9 @@
 
 A source is a channel or a pose (core/poses.py). A target is a shape key of the mesh, any animatable property, or a
 transform of a pose bone. The list lives on the Object (``Object.ptalker.rows``).
+
+On a library override the rows of the library stay where they are: Blender keeps what is changed of them and what is added at
+the end, each told by its name, and nothing else.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from dataclasses import dataclass, replace
 import bpy
 
 from ..core.channels import CHANNELS, INDEX
+from ..core.errors import PTalkerError
 from ..core.poses import POSES
 from .rig_map import RigMap, map_rig
 
@@ -90,40 +94,135 @@ def lines(obj: bpy.types.Object) -> tuple[list[Line], RigMap]:
 
 def is_stale(obj: bpy.types.Object) -> bool:
     """Whether the stored list is not what ``lines`` says: it was never filled, or keys were added, renamed, removed."""
-    return stored(obj) != lines(obj)[0]
+    have, wanted = stored(obj), lines(obj)[0]
+    if obj.override_library is not None:  # where rows of the library are in no order of ours, and stay without their keys
+        return any(line not in have for line in wanted)
+    return have != wanted
+
+
+def locked(obj: bpy.types.Object) -> PTalkerError | None:
+    """Why Blender would not keep the rows that are written to an object's list; None where it would."""
+    override = obj.override_library
+    if obj.library is not None or (override is not None and override.is_system_override):
+        return PTalkerError(
+            "list_linked", f"The list of '{obj.name}' is linked from another file, so it cannot be changed here.",
+            "Make an editable library override of the object, or make it local.",
+        )  # fmt: skip
+    reference = override.reference if override is not None else None
+    if reference is not None and not all(row.name for row in reference.ptalker.rows):
+        where = reference.library.filepath if reference.library else "its library"
+        return PTalkerError(
+            "list_old", f"The list of '{obj.name}' is of an earlier PTalker, so rows cannot be added to it here.",
+            f"Press Map Again in '{where}' and save it.",
+        )  # fmt: skip
+    return None
+
+
+def _check_open(obj: bpy.types.Object) -> None:
+    """Raises PTalkerError list_linked, list_old."""
+    if (reason := locked(obj)) is not None:
+        raise reason
 
 
 def fill(obj: bpy.types.Object, forget: bool = False) -> None:
-    """Write the list; ``forget`` what the artist edited."""
+    """Write the list; ``forget`` what the artist edited. Raises PTalkerError list_linked, list_old."""
+    _check_open(obj)
     settings = obj.ptalker
     with _quietly():
         if forget:
-            settings.rows.clear()
-        rows = lines(obj)[0]
-        settings.rows.clear()
-        for line in rows:
-            write(settings.rows.add(), line)
-        settings.active_row = min(settings.active_row, max(0, len(rows) - 1))
+            _forget(settings.rows)
+        _store(settings.rows, lines(obj)[0])
+        settings.active_row = min(settings.active_row, max(0, len(settings.rows) - 1))
 
 
 def replace_all(obj: bpy.types.Object, rows: list[Line]) -> None:
-    """Rows of a preset: all count as edited, so that they win over the names. Rows by name that they do not have go off."""
+    """Rows of a preset: all count as edited, so that they win over the names. Rows by name that they do not have go off.
+    Raises PTalkerError list_linked, list_old."""
+    _check_open(obj)
+    wanted = [replace(line, edited=True, auto=line.key if line.kind == KEY else "") for line in rows]
+    have = {(line.source, line.key) for line in rows if line.kind == KEY}
+    for row in map_rig(key_names(obj.data)).rows:
+        if (row.source, row.key) not in have:
+            wanted.append(Line(row.source, key=row.key, gain=row.gain, auto=row.key, enabled=False, edited=True))
     with _quietly():
-        settings = obj.ptalker
-        settings.rows.clear()
-        for line in rows:
-            write(settings.rows.add(), replace(line, edited=True, auto=line.key if line.kind == KEY else ""))
-        have = {(line.source, line.key) for line in rows if line.kind == KEY}
-        for row in map_rig(key_names(obj.data)).rows:
-            if (row.source, row.key) not in have:
-                line = Line(row.source, key=row.key, gain=row.gain, auto=row.key, enabled=False, edited=True)
-                write(settings.rows.add(), line)
+        _store(obj.ptalker.rows, wanted)
     fill(obj)
+
+
+def add(obj: bpy.types.Object, line: Line) -> None:
+    """A row on top of the list, or at the end of an override's; it is the active one then. Raises PTalkerError list_linked,
+    list_old."""
+    _check_open(obj)
+    settings = obj.ptalker
+    with _quietly():
+        write(_new_row(settings.rows, line), line)
+    settings.active_row = len(settings.rows) - 1
+    if obj.override_library is None:
+        settings.rows.move(settings.active_row, 0)
+        settings.active_row = 0
+
+
+def remove(obj: bpy.types.Object, index: int) -> None:
+    """A row that was added goes; one by name is turned off, or it would come again, and so is one of an override's library.
+    Raises PTalkerError list_linked, list_old."""
+    _check_open(obj)
+    settings = obj.ptalker
+    row = settings.rows[index]
+    if row.auto == BY_HAND:
+        try:
+            settings.rows.remove(index)
+            settings.active_row = max(0, settings.active_row - 1)
+            return
+        except TypeError:  # it is the library's
+            pass
+    row.enabled = False  # its update callback marks it as edited
+
+
+def _store(rows: bpy.types.bpy_prop_collection, wanted: list[Line]) -> None:
+    """Let a list say this. Of an override's only what was added can be cleared: the library's rows are written over where
+    they stand for the same, and turned off where they are edited ones that are not wanted."""
+    rows.clear()
+    free = [(row.source, row.auto) for row in rows]
+    for line in wanted:
+        mark = (line.source, line.auto)
+        if mark not in free:
+            write(_new_row(rows, line), line)
+            continue
+        number = free.index(mark)
+        free[number] = ("", "")  # no line stands for it
+        if read(rows[number]) != line:
+            write(rows[number], line)
+    for number, mark in enumerate(free):
+        if mark != ("", "") and rows[number].edited:
+            rows[number].enabled = False
+
+
+def _forget(rows: bpy.types.bpy_prop_collection) -> None:
+    rows.clear()
+    for row in rows:  # an override's library's
+        row.enabled = row.enabled and row.auto != BY_HAND
+        row.edited = False
+
+
+def _new_row(rows: bpy.types.bpy_prop_collection, line: Line) -> bpy.types.PropertyGroup:
+    """Blender keeps but one of the rows without a name that an override adds."""
+    base = f"{line.source} {line.auto}".strip()
+    number, name = 1, base
+    while name in rows:
+        number, name = number + 1, f"{base} {number + 1}"
+    row = rows.add()
+    row.name = name
+    return row
 
 
 def write(row: bpy.types.PropertyGroup, line: Line) -> None:
     for name in FIELDS:
-        setattr(row, name, bpy.data.objects.get(line.owner) if name == "owner" else getattr(line, name))
+        setattr(row, name, _object(line.owner) if name == "owner" else getattr(line, name))
+
+
+def _object(name: str) -> bpy.types.Object | None:
+    """The one of this file before a linked one of the same name."""
+    return bpy.data.objects.get((name, None)) or bpy.data.objects.get(name)
 
 
 def was_edited(row: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:
@@ -148,7 +247,7 @@ def problem(obj: bpy.types.Object, line: Line) -> str:
         return "no such channel or pose"
     if not line.complete:
         return "missing"
-    owner = bpy.data.objects.get(line.owner) if line.owner else obj
+    owner = _object(line.owner) if line.owner else obj
     if owner is None:
         return f"no object '{line.owner}'"
     if line.kind == KEY:
