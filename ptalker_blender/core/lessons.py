@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ OTHER = Path(__file__).resolve().parent.parent / "assets" / "other_speech.ogg"  
 HELD_OUT = 0.2  # of a clip: its end
 SHORTEST_TEST, SHORTEST = 1.5, 5.0  # s held out at least; of a clip that is learned from
 MARGIN = 0.6  # s between what is learned and what is held out, of no use to either
+_HEARD: WeakKeyDictionary[PTalker, Tensor] = WeakKeyDictionary()  # OTHER as a model hears it: seconds of work
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,10 @@ def other_content(model: PTalker, size: int, cancelled: Callable[[], bool] | Non
     """Speech of many others, in which nothing must get worse: content [n, size, d]. Raises PTalkerError("asset_missing")."""
     if not OTHER.is_file():
         raise PTalkerError("asset_missing", f"The file '{OTHER.name}' is not there.", "Install the extension again.")
-    audio = load_audio(OTHER, cancelled)
-    if cancelled is not None and cancelled():
-        raise Cancelled
-    content = content_of(model, audio, cancelled)
+    content = _HEARD.get(model)
+    if content is None:
+        audio = load_audio(OTHER, cancelled)
+        if cancelled is not None and cancelled():
+            raise Cancelled
+        content = _HEARD[model] = content_of(model, audio, cancelled)
     return content[: len(content) // size * size].unflatten(0, (-1, size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from .errors import PTalkerError
@@ -16,6 +17,7 @@ USES = ("both", "motion", "voice")
 def read(job: ReadStyle, load: LoadModel, reporter: Reporter) -> Result:
     """Do ``job``: write the style file and, if asked for, the plot. Raises PTalkerError, Cancelled."""
     from .clips import read_reference
+    from .preview import preview
     from .reference import read_style
     from .styles import save_style
 
@@ -25,7 +27,8 @@ def read(job: ReadStyle, load: LoadModel, reporter: Reporter) -> Result:
     reference = read_reference(job.reference, reporter.cancelled)
     model, name = load(), job.name or Path(job.reference).stem
     reading = read_style(model, reference, name, use=job.use, progress=_part(reporter, 0.05, 0.7), cancelled=reporter.cancelled)
-    save_style(Path(job.out), reading.style)
+    style = replace(reading.style, preview=preview(model, reading.style, reporter.cancelled))
+    save_style(Path(job.out), style)
     if job.plot:
         from .explain import explain_reading
 
@@ -40,6 +43,7 @@ def fine_tune(job: FineTune, load: LoadModel, reporter: Reporter) -> Result:
     keep."""
     from .clips import read_clip
     from .finetune import fine_tune as tune
+    from .preview import preview
     from .styles import save_style
 
     _check_outputs(job.out, job.plot)
@@ -53,7 +57,7 @@ def fine_tune(job: FineTune, load: LoadModel, reporter: Reporter) -> Result:
         model, clips, job.name or (paths[0].stem if paths else ""), minutes=job.minutes, seed=job.seed,
         progress=reporter.progress, learned=reporter.learned, cancelled=reporter.cancelled,
     )  # fmt: skip
-    save_style(Path(job.out), tuned.style)
+    save_style(Path(job.out), replace(tuned.style, preview=preview(model, tuned.style)))
     if job.plot:
         from .explain import explain_tuning
 

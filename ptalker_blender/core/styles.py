@@ -1,11 +1,13 @@
 """Speaking styles: built-in ones by name, saved ones as files, blends of several, and how much of it all.
 
-A style file is safetensors: the vector, for a fine-tuned style the low-rank adapter (core/adapters.py), and JSON metadata
-that says what it was made from. No pickle. Files of version 0.1, which hold a vector and a name only, still load.
+A style file is safetensors: the vector, for a fine-tuned style the low-rank adapter (core/adapters.py), and metadata, JSON
+that says what it was made from and a picture of it. No pickle. Files of version 0.1, which hold a vector and a name only,
+still load.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -47,6 +49,7 @@ class Style:
     adapter: dict[str, Tensor] = field(default_factory=dict)
     habits: Habits | None = None  # of the upper face; None where nobody knows
     personal: Personal | None = None  # what the vector does not say; None where nobody knows
+    preview: bytes = b""  # PNG (core/preview.py); empty where nobody has drawn one
 
     def about(self) -> dict[str, str | float | dict[str, float]]:
         """All but the tensors; plain JSON types."""
@@ -77,6 +80,7 @@ def save_style(path: Path, style: Style | Tensor, name: str = "") -> None:
     tensors |= {"personal": style.personal.tensor()} if style.personal else {}
     plain = {k: v.detach().float().cpu().contiguous() for k, v in tensors.items()}
     about = {"ptalker_style": VERSIONS[-1], "name": style.name, "about": json.dumps(style.about())}
+    about |= {"preview": base64.b64encode(style.preview).decode("ascii")} if style.preview else {}
     try:
         with replacing(path) as temporary:
             save_file(plain, temporary, about)
@@ -103,7 +107,7 @@ def load_style(path: Path) -> Style:
             float(about.get("confidence", 1.0)), str(about.get("model", "")),
             {k.removeprefix("adapter."): v for k, v in tensors.items() if k.startswith("adapter.")},
             Habits.of(about["habits"]) if "habits" in about else None,
-            None if personal is None else Personal.of(personal),
+            None if personal is None else Personal.of(personal), base64.b64decode(meta.get("preview", "")),
         )  # fmt: skip
     except (OSError, KeyError, ValueError, TypeError, AttributeError, SafetensorError) as error:
         raise PTalkerError(

@@ -10,6 +10,7 @@ from ..state import RUN
 from .parts import draw_text
 
 PICTURE = 11.0  # scale of a picture: about the width of a sidebar
+MOUTHS = 6.0  # of a style's four mouths
 
 
 class PTALKER_UL_styles(bpy.types.UIList):
@@ -23,7 +24,8 @@ class PTALKER_UL_styles(bpy.types.UIList):
         split = layout.split(factor=0.6)
         known = style_library.is_style(item.text) if own else name in style_library.built_in()
         mark = "ERROR" if not known else ("LINKED" if own and item.text.library else "USER" if own else "PRESET")
-        split.label(text=name if own else title(name), icon=mark)
+        shown = picture.style_icon(name, item.text) if mark in ("USER", "PRESET") else 0
+        split.label(text=name if own else title(name), **({"icon_value": shown} if shown else {"icon": mark}))
         if len(data.rows) > 1:
             split.prop(item, "weight", text="", slider=True)
 
@@ -34,12 +36,17 @@ class PTALKER_MT_styles(bpy.types.Menu):
 
     def draw(self, context: bpy.types.Context) -> None:
         for name in style_library.built_in():
-            self.layout.operator("ptalker.style_add", text=title(name), icon="PRESET").style = name
+            self._offer(name, title(name), None, "PRESET")
         texts = style_library.saved()
         if texts:
             self.layout.separator()
         for text in texts:
-            self.layout.operator("ptalker.style_add", text=text.name, icon="USER").style = text.name
+            self._offer(text.name, text.name, text, "USER")
+
+    def _offer(self, name: str, label: str, text: bpy.types.Text | None, mark: str) -> None:
+        shown = picture.style_icon(name, text)
+        icon = {"icon_value": shown} if shown else {"icon": mark}
+        self.layout.operator("ptalker.style_add", text=label, **icon).style = name
 
 
 class PTALKER_MT_style_file(bpy.types.Menu):
@@ -107,7 +114,7 @@ class PTALKER_PT_style_reference(bpy.types.Panel):
         column.operator_context = "INVOKE_DEFAULT"
         column.operator("ptalker.finetune_style", icon="MOD_PHYSICS")
         column.prop(settings, "minutes")
-        if RUN.learned:
+        if RUN.learned and RUN.running:
             draw_learned(layout)
         elif picture.icon(picture.PLOT):
             layout.template_icon(picture.icon(picture.PLOT), scale=PICTURE)
@@ -152,9 +159,12 @@ def draw_style(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if not settings.rows:
         layout.label(text="Neutral: add a style", icon="INFO")
     elif settings.active_row < len(settings.rows):
-        text = settings.rows[settings.active_row].text
-        if style_library.is_style(text):
-            draw_text(layout, style_library.sentence(text), "INFO")
+        active = settings.rows[settings.active_row]
+        own = style_library.is_style(active.text)
+        if own:
+            draw_text(layout, style_library.sentence(active.text), "INFO")
+        if shown := picture.style_icon(active.name, active.text if own else None):
+            layout.template_icon(shown, scale=MOUTHS)
     column = layout.column()
     column.use_property_split, column.use_property_decorate = True, False
     if settings.rows:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures in the panel: what the engine drew last, and the curve while fine-tuning learns.
+"""Pictures in the panel: what the engine drew last, the curve while fine-tuning learns, and what each style looks like.
 
 A preview belongs to no file, and drawing a panel may use it. The engine's picture is an image of the file, too, to be opened
 large; nothing uses it, so it is not saved.
@@ -7,6 +7,7 @@ large; nothing uses it, so it is not saved.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import bpy
 import numpy as np
 from bpy.utils import previews
+
+from . import style_library
 
 IMAGE = "PTalker Styles"
 PLOT, CURVE = "plot", "curve"
@@ -76,6 +79,21 @@ def squared(pixels: np.ndarray) -> np.ndarray:
 def icon(name: str) -> int:
     """For ``template_icon``; 0 where there is no such picture."""
     return _previews[name].icon_id if _previews is not None and name in _previews else 0
+
+
+def style_icon(name: str, text: bpy.types.Text | None) -> int:
+    """Of a built-in style, or of one of this file; 0 where it has no picture."""
+    key = f"style {name}" if text is None else f"style {text.name_full} {hash(text.lines[-1].body)}"
+    if _previews is None:
+        return 0
+    if key not in _previews:
+        png = style_library.shipped_preview(name) if text is None else style_library.preview(text)
+        if not png:
+            return 0
+        file = Path(bpy.app.tempdir) / f"ptalker_{hashlib.sha256(png).hexdigest()[:16]}.png"  # Blender reads it when it draws
+        file.write_bytes(png)
+        _previews.load(key, str(file), "IMAGE")
+    return _previews[key].icon_id
 
 
 def _put(name: str, pixels: np.ndarray) -> None:

@@ -23,6 +23,7 @@ import bpy
 from .. import engine
 from ..core.errors import PTalkerError
 
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
 MARK = "PTalker style 1"
 HIDDEN = ("natural", "teacher")  # means of training data, which neutral is one of
 NEUTRAL = "neutral"
@@ -57,8 +58,7 @@ def _header(data: bytes) -> dict[str, Any]:
 @cache
 def _shipped() -> tuple[str, ...]:
     """Names of the styles in the shipped model, for as long as no engine has said which ones it has."""
-    path = Path(__file__).resolve().parent.parent / "assets" / "ptalker.safetensors"
-    with path.open("rb") as file:
+    with (ASSETS / "ptalker.safetensors").open("rb") as file:
         head = file.read(8)
         header = _header(head + file.read(struct.unpack("<Q", head)[0]))
     return tuple(key.removeprefix("style.") for key in header if key.startswith("style."))
@@ -109,6 +109,20 @@ def data_of(text: bpy.types.Text) -> bytes:
         raise PTalkerError("style_unreadable", f"The style '{text.name}' of this file is damaged.", "Make it again.") from error
     metadata(data, text.name)
     return data
+
+
+def preview(text: bpy.types.Text) -> bytes:
+    """PNG of the style; empty where it has none, or is damaged."""
+    try:
+        return base64.b64decode(_header(data_of(text))["__metadata__"].get("preview", ""))
+    except (PTalkerError, ValueError):
+        return b""
+
+
+def shipped_preview(name: str) -> bytes:
+    """PNG of a built-in style; empty where there is none."""
+    path = ASSETS / "styles" / f"{name}.png"
+    return path.read_bytes() if path.is_file() else b""
 
 
 def confidence_word(confidence: float) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import struct
 from pathlib import Path
@@ -36,6 +37,9 @@ def talking(scene: bpy.types.Scene, speech: helpers.Speech) -> bpy.types.Object:
     return head
 
 
+PICTURE = base64.b64encode((helpers.ROOT / "ptalker_blender" / "assets" / "styles" / "clear.png").read_bytes()).decode()
+
+
 @pytest.fixture
 def style_file(tmp_path: Path) -> Path:
     """A style file made of a vector of the shipped model; safetensors is a JSON header and bytes."""
@@ -45,7 +49,7 @@ def style_file(tmp_path: Path) -> Path:
     first, last = (8 + size + offset for offset in entry["data_offsets"])
     about = {"name": "Warm", "made_from": "motion", "seconds": 4.0, "confidence": 0.5, "model": ""}
     header = {
-        "__metadata__": {"ptalker_style": "2", "name": "Warm", "about": json.dumps(about)},
+        "__metadata__": {"ptalker_style": "3", "name": "Warm", "about": json.dumps(about), "preview": PICTURE},
         "style": entry | {"data_offsets": [0, last - first]},
     }
     text = json.dumps(header).encode()
@@ -82,6 +86,7 @@ def test_style_from_reference(talking: bpy.types.Object) -> None:
     (text,) = library().saved()
     assert text.name == "Head" and [row.text for row in scene.ptalker_style.rows] == [text]
     about = library().about(text)
+    assert library().preview(text).startswith(b"\x89PNG")
     assert about["seconds"] == pytest.approx(SECONDS, abs=0.1) and about["confidence_word"] in ("fair", "good")
     assert about["made_from"] == ("motion and voice" if helpers.HAS_AUDIO else "motion")
     assert "Confidence" in helpers.run_state().result[0]
@@ -206,6 +211,20 @@ def test_built_in_styles_are_the_engines(loaded: bpy.types.Text) -> None:
     assert names[0] == "neutral" and not {"natural", "teacher"} & set(names)
     assert set(names) < set(helpers.engine_process().info["styles"])
     assert set(library()._shipped()) == set(helpers.engine_process().info["styles"])
+
+
+def test_pictures_of_styles(loaded: bpy.types.Text) -> None:
+    """Every built-in style has one, so has a style that was read here, and a style without gets none."""
+    picture = helpers.module("scene.picture")
+    before = set(picture._previews)
+    for name in library().built_in():
+        picture.style_icon(name, None)
+    picture.style_icon(loaded.name, loaded)
+    picture.style_icon("no such style", None)
+    new = set(picture._previews) - before  # their icons have numbers in a window only
+    assert len(new) == len(library().built_in()) + 1
+    assert all(tuple(picture._previews[key].image_size) == (128, 128) for key in new)
+    assert base64.b64encode(library().preview(loaded)).decode() == PICTURE
 
 
 def test_map_of_styles(loaded: bpy.types.Text) -> None:

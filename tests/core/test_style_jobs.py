@@ -37,7 +37,7 @@ def test_style_and_generate(speech: Path, tmp_path: Path, one_model: None, capsy
     assert cli.main(["style", str(path), "--out", str(style), "--name", "Ann", "--plot", str(plot)]) == 0
     said = capsys.readouterr().out
     assert "motion and voice" in said and "confidence" in said
-    assert load_style(style).name == "Ann"
+    assert load_style(style).name == "Ann" and load_style(style).preview.startswith(b"\x89PNG")
     with Image.open(plot) as picture:
         assert picture.size[0] > 400 and len(picture.getcolors(1 << 20)) > 50
     takes = {}

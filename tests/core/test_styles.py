@@ -26,9 +26,10 @@ def code(error: pytest.ExceptionInfo[PTalkerError]) -> str:
 
 def test_files_come_back(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    style = Style(torch.arange(4.0), "Bärbel", "motion", 5.25, 0.8, "0123", ADAPTER)
+    style = Style(torch.arange(4.0), "Bärbel", "motion", 5.25, 0.8, "0123", ADAPTER, preview=b"\x89PNG\x00")
     save_style(path, style)
     found = load_style(path)
+    assert found.preview == style.preview
     assert found.about() == style.about() and torch.equal(found.vector, style.vector)
     assert all(torch.equal(found.adapter[k], v) for k, v in ADAPTER.items()) and len(found.adapter) == 2
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]

@@ -43,7 +43,7 @@ class Skin:
     def __init__(
         self, place: np.ndarray, basis: np.ndarray, part: np.ndarray, points: np.ndarray, pieces: np.ndarray
     ) -> None:  # fmt: skip
-        self.basis, parts = basis, np.unique(part)
+        self.place, self.basis, parts = place, basis, np.unique(part)
         own = pieces[:, None] == np.append(parts, -1)
         self.points = torch.from_numpy(np.concatenate([points, own], 1).astype(np.float32))  # [template, 3 + pieces]
         self.rows = [np.flatnonzero(part == p) for p in parts]

@@ -4,7 +4,7 @@
 Each is a preset of the teacher's parameters, which are the first numbers of a style (train/motion.py), added to the
 model's own neutral style, so that a built-in style is neutral's speaker in another manner and strength 0 is neutral itself.
 How the decoder then moves is compared with what the preset asks for; what is missing goes into factors and shifts of the
-channels, as a person's does (core/personal.py).
+channels, as a person's does (core/personal.py). Their pictures go into FOLDER/styles.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from ..audio import load_audio
 from ..compare import animated
 from ..data.teacher import TeacherStyle, curves
 from ..data.windows import Clip, read_clips
+from ..explain import HIDDEN
 from ..lessons import content_of
 from ..model.ptalker import PTalker
 from ..personal import personal_of
+from ..preview import preview
 from ..runtime import ASSETS
 from ..runtime import PTalker as Runtime
-from ..styles import NEUTRAL
+from ..styles import NEUTRAL, find
 from .motion import style_of_habits
 from .pack import write_sums
 
@@ -100,6 +102,14 @@ def spoken(data: Path, count: int = HEARD) -> list[tuple[np.ndarray, Phones]]:
     return [(load_audio(data / c.path), c.phones) for c in chosen[:count]]
 
 
+def write_previews(model: Runtime, folder: Path) -> None:
+    """A picture of every built-in style that artists see, FOLDER/NAME.png."""
+    folder.mkdir(exist_ok=True)
+    for name in model.network.styles.keys() - set(HIDDEN):
+        style = find(name, model.network.styles, model.fingerprint, model.network.personal)
+        (folder / f"{name}.png").write_bytes(preview(model, style))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -112,6 +122,7 @@ def main() -> None:
     network.styles |= made
     network.to(torch.float16).save(args.assets / "ptalker.safetensors", model.card)
     write_sums(args.assets)
+    write_previews(Runtime.load(args.assets, "cpu"), args.assets / "styles")
     print(", ".join(network.styles))
 
 
