@@ -100,18 +100,23 @@ class Engine:
         return self._last_id
 
     def submit(self, job: protocol.Job) -> None:
-        """Send one job, whose id came from ``next_id()``. Only in state IDLE."""
+        """Send one job, whose id came from ``next_id()``. Only in state IDLE. Raises PTalkerError option_invalid, and is then
+        as it was."""
         if self.state is not State.IDLE:
             raise RuntimeError(f"a job was submitted while the engine is {self.state.value}")
+        try:
+            line = protocol.encode(job)
+        except ValueError as error:  # a setting that a driver or a script made NaN
+            raise PTalkerError("option_invalid", "A setting is not a finite number.", "Look at the panel's numbers.") from error
         self._job = job.id
         self._patience = KEEP_PATIENCE if isinstance(job, protocol.FineTune) else CANCEL_PATIENCE
         self.state = State.RUNNING
-        self._send(job)
+        self._send(line)
 
-    def _send(self, message: protocol.Request) -> None:
+    def _send(self, line: bytes) -> None:
         assert self._process is not None and self._process.stdin is not None
         try:
-            self._process.stdin.write(protocol.encode(message))
+            self._process.stdin.write(line)
             self._process.stdin.flush()
         except OSError:  # the pipe is broken; the end that this announces makes poll() find out why
             self._messages.put(None)
@@ -119,7 +124,7 @@ class Engine:
     def cancel(self) -> None:
         """Ask the engine to drop the running job; ``poll()`` kills it when it does not answer in time."""
         if self.state is State.RUNNING and self._job is not None:
-            self._send(protocol.Cancel(self.next_id(), self._job))
+            self._send(protocol.encode(protocol.Cancel(self.next_id(), self._job)))
             self.state = State.CANCELLING
             self._cancel_deadline = time.monotonic() + self._patience
 

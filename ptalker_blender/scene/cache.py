@@ -11,6 +11,7 @@ import re
 import shutil
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import bpy
@@ -49,8 +50,11 @@ def write_pc2(path: Path, rest: np.ndarray, basis: np.ndarray, weights: np.ndarr
                 file.write(part.astype("<f4", copy=False).tobytes())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise PTalkerError("cache_unwritable", f"The vertex cache cannot be written to '{path}': {error.strerror}.") from error
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        blocked = path.parent.exists() and not path.parent.is_dir()
+        why = f"'{path.parent.name}' is a file there, not a folder" if blocked else error.strerror
+        raise PTalkerError("cache_unwritable", f"The vertex cache cannot be written to '{path}': {why}.") from error
 
 
 def read_pc2(path: Path) -> tuple[np.ndarray, float]:

@@ -63,6 +63,13 @@ def test_cache_wants_a_saved_file(scene: bpy.types.Scene, speech: helpers.Speech
     assert "has no name yet" in helpers.error_of_generate()
 
 
+def test_a_file_where_the_cache_folder_should_be(saved: Path) -> None:
+    (saved / "ptalker_cache").write_text("mine")
+    helpers.head().ptalker.output = "CACHE"
+    assert "'ptalker_cache' is a file there, not a folder" in helpers.error_of_generate()
+    assert (saved / "ptalker_cache").read_text() == "mine"
+
+
 def test_bake_to_shape_keys(saved: Path) -> None:
     """More keys are closer; the error that is told is the error; a damaged or foreign cache is one sentence."""
     head = helpers.head()
