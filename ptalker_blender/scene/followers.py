@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from pathlib import Path
 
 import bpy
@@ -36,12 +37,15 @@ def assign(targets: list[Target]) -> None:
 
     Raises PTalkerError no_head where the artist wants an object to follow and there is nothing to follow.
     """
-    boxes = {target.object_name: _box(target.object_name) for target in targets}
+    if len(targets) > 1:
+        corners = {target.object_name: _corners(bpy.data.objects[target.object_name]) for target in targets}
+    else:
+        corners = {}  # nobody asks: panels come here at every redraw
     for target in targets:
         if target.mode == FOLLOW or (target.automatic and target.mode == NEW):
-            heads = [other for other in targets if other is not target and _is_head(other, target, boxes)]
+            heads = [other for other in targets if other is not target and _is_head(other, target, corners)]
             # One that has keys of its own first, then the largest.
-            heads.sort(key=lambda other: (other.mode in (NAMES, SHAPES), _diagonal(boxes[other.object_name])))
+            heads.sort(key=lambda other: (other.mode in (NAMES, SHAPES), _size(other.object_name, corners)))
             if heads:
                 target.mode, target.head = FOLLOW, heads[-1].object_name
             elif target.mode == FOLLOW:
@@ -52,32 +56,47 @@ def assign(targets: list[Target]) -> None:
                 )
 
 
-def _is_head(other: Target, target: Target, boxes: dict[str, np.ndarray]) -> bool:
+def _is_head(other: Target, target: Target, corners: dict[str, np.ndarray]) -> bool:
     if other.mode == FOLLOW or (other.mode in (NAMES, SHAPES) and not other.face):
         return False
-    return target.mode == FOLLOW or _inside(boxes[target.object_name], boxes[other.object_name])
+    return target.mode == FOLLOW or _inside(target.object_name, other.object_name, corners)
 
 
-def _inside(mine: np.ndarray, head: np.ndarray) -> bool:
-    """Whether a box lies within a head's and is smaller."""
-    inside = np.abs(mine.mean(0) - head.mean(0)) <= (0.5 + MARGIN) * np.ptp(head, axis=0)
-    return bool(inside.all()) and _diagonal(mine) < SMALLER * _diagonal(head)
+def _inside(name: str, head_name: str, corners: dict[str, np.ndarray]) -> bool:
+    """Whether an object's box lies within a head's and is smaller, both at rest."""
+    obj, head = bpy.data.objects[name], bpy.data.objects[head_name]
+    armatures = _armatures(obj) & _armatures(head)
+    mine, its = _box(corners[name], _at_rest(obj, armatures)), _box(corners[head_name], _at_rest(head, armatures))
+    inside = np.abs(mine.mean(0) - its.mean(0)) <= (0.5 + MARGIN) * np.ptp(its, axis=0)
+    return bool(inside.all()) and _diagonal(mine) < SMALLER * _diagonal(its)
 
 
 def within(obj: bpy.types.Object, head: bpy.types.Object) -> bool:
     """Whether an object lies in the place of a head and is smaller, as teeth and beards are."""
-    return _inside(_box(obj.name), _box(head.name))
+    return _inside(obj.name, head.name, {part.name: _corners(part) for part in (obj, head)})
 
 
 def size(obj: bpy.types.Object) -> float:
     """The diagonal of an object's box in the world, at rest."""
-    return _diagonal(_box(obj.name))
+    return _size(obj.name, {obj.name: _corners(obj)})
 
 
-def _box(name: str) -> np.ndarray:
-    """[2, 3] lowest and highest corner in the world, at rest."""
-    obj = bpy.data.objects[name]
-    points = _to(np.array(obj.matrix_world), np.array(obj.bound_box))
+def _size(name: str, corners: dict[str, np.ndarray]) -> float:
+    return _diagonal(_box(corners[name], np.array(bpy.data.objects[name].matrix_world)))
+
+
+def _corners(obj: bpy.types.Object) -> np.ndarray:
+    """[8, 3] of an object's box at rest, in its own space; ``bound_box`` is the box of what modifiers made of it."""
+    points = rest_positions(obj.data)
+    if not len(points):
+        return np.zeros((8, 3))
+    # One axis after the other is 30 times faster than all at once.
+    return np.array(list(product(*((axis.min(), axis.max()) for axis in points.T))), np.float64)
+
+
+def _box(corners: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """[2, 3] lowest and highest corner in the world."""
+    points = _to(matrix, corners)
     return np.stack([points.min(0), points.max(0)])
 
 
@@ -85,14 +104,40 @@ def _diagonal(box: np.ndarray) -> float:
     return float(np.linalg.norm(box[1] - box[0]))
 
 
+def _armatures(obj: bpy.types.Object) -> set[bpy.types.Object]:
+    """Those whose bones move an object: by a modifier, or as its parents."""
+    found = {modifier.object for modifier in obj.modifiers if modifier.type == "ARMATURE" and modifier.object}
+    while (parent := obj.parent) is not None:
+        if parent.type == "ARMATURE" and obj.parent_type in ("BONE", "ARMATURE"):
+            found.add(parent)
+        obj = parent
+    return found
+
+
+def _at_rest(obj: bpy.types.Object, armatures: set[bpy.types.Object]) -> np.ndarray:
+    """[4, 4] an object's place in the world if the bones that it hangs on were in their rest pose, as the vertices are that
+    these armatures deform."""
+    matrix = obj.matrix_world.copy()
+    while (parent := obj.parent) is not None:
+        pose = parent.pose if obj.parent_type == "BONE" and parent in armatures else None
+        bone = pose.bones.get(obj.parent_bone) if pose else None
+        if bone is not None:
+            world, posed = parent.matrix_world, bone.matrix @ bone.bone.matrix_local.inverted_safe()
+            matrix = world @ posed.inverted_safe() @ world.inverted_safe() @ matrix
+        obj = parent
+    return np.array(matrix)
+
+
 def _to(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 def _into_head(head: bpy.types.Object, obj: bpy.types.Object) -> np.ndarray:
-    """[4, 4] from an object's space to the head's. Raises PTalkerError scale_zero."""
+    """[4, 4] from an object's space to the head's, at rest. Raises PTalkerError scale_zero."""
+    # An armature that moves only one of them put it where the other one is: its pose stays.
+    armatures = _armatures(obj) & _armatures(head)
     try:
-        matrix = np.linalg.inv(np.array(head.matrix_world)) @ np.array(obj.matrix_world)
+        matrix = np.linalg.inv(_at_rest(head, armatures)) @ _at_rest(obj, armatures)
         np.linalg.inv(matrix)
     except np.linalg.LinAlgError as error:
         raise PTalkerError("scale_zero", f"'{head.name}' or '{obj.name}' has a scale of 0.", "Give it a size.") from error
