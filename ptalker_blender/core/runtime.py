@@ -47,6 +47,11 @@ def check_sums(folder: Path) -> None:
                 raise PTalkerError("checkpoint_broken", f"The model file '{name}' is damaged.", "Install the extension again.")
 
 
+def _own_or_shipped(folder: Path, name: str) -> Path:
+    """A folder that training has left has the network only."""
+    return folder / name if (folder / name).exists() else ASSETS / name
+
+
 class PTalker:
     """The loaded model. Not safe for two threads at once; one job at a time."""
 
@@ -56,7 +61,8 @@ class PTalker:
 
     @classmethod
     def load(cls, folder: Path | None = None, device: str = "auto") -> PTalker:
-        """``folder`` holds ptalker.safetensors, rig.safetensors and speech_encoder/ (default: the shipped ones).
+        """``folder`` holds ptalker.safetensors and, where they are not the shipped ones, rig.safetensors and speech_encoder/
+        (default: all are).
 
         Raises PTalkerError for a missing or damaged file or device.
         """
@@ -64,8 +70,14 @@ class PTalker:
         where = pick_device(device)
         check_sums(folder)
         network, card = Network.load(folder / "ptalker.safetensors")
-        speech = SpeechEncoder.from_folder(folder / "speech_encoder")
-        rigger = Rigger.load(folder / "rig.safetensors")  # once per mesh: the CPU will do
+        speech = SpeechEncoder.from_folder(_own_or_shipped(folder, "speech_encoder"))
+        if speech.channels != network.config.features:
+            raise PTalkerError(
+                "checkpoint_broken",
+                f"The model in '{folder}' hears {network.config.features} features, the speech encoder gives {speech.channels}.",
+                "Put the speech encoder that it was trained with beside it, as speech_encoder.",
+            )  # fmt: skip
+        rigger = Rigger.load(_own_or_shipped(folder, "rig.safetensors"))  # once per mesh: the CPU will do
         return cls(network.to(where), speech.to(where), rigger, card, where)
 
     def generate(

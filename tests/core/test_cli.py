@@ -201,3 +201,15 @@ def test_rig_with_landmarks(head: Path, tmp_path: Path) -> None:
     assert set(marked) == {"names", "basis", "landmark_names", "landmarks", "confidence"}
     assert tuple(marked["names"]) == CHANNELS and marked["basis"].shape == found["basis"].shape
     assert not np.allclose(marked["basis"], found["basis"], atol=1e-4)
+
+
+def test_a_speech_encoder_by_name_may_be_fetched(tmp_path: Path) -> None:
+    """The hub's library reads whether it may once, when it is imported."""
+    code = (
+        "import sys; from ptalker_blender.core import cli; sys.argv[1:] = []\n"
+        f"done = cli.main(['corpus', '--data', {str(tmp_path)!r}, '--out', {str(tmp_path / 'out')!r}, *{{options}}])\n"
+        "from huggingface_hub import constants; print(done, constants.HF_HUB_OFFLINE)"
+    )
+    for options, offline in (([], True), (["--speech-encoder", "nobody/nothing"], False)):
+        ended = subprocess.run([sys.executable, "-c", code.format(options=options)], capture_output=True, text=True, cwd=ROOT)
+        assert ended.stdout.split() == ["2", str(offline)], ended.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from ptalker_blender.core import SAMPLE_RATE, runtime
 from ptalker_blender.core.audio import load_audio
 from ptalker_blender.core.channels import CHANNELS, INDEX, LOWER_FACE
 from ptalker_blender.core.errors import Cancelled, PTalkerError
+from ptalker_blender.core.model.config import Config
+from ptalker_blender.core.model.ptalker import PTalker as Network
 from ptalker_blender.core.styles import save_style
 
 DEMO = Path(__file__).resolve().parents[2] / "demo" / "speech" / "demo.ogg"
@@ -106,3 +109,14 @@ def test_damage_is_seen(tmp_path: Path) -> None:
     with pytest.raises(PTalkerError) as missing:
         runtime.check_sums(tmp_path)
     assert missing.value.code == "checkpoint_missing"
+
+
+def test_what_training_left_is_used_where_it_lies(tmp_path: Path, model: runtime.PTalker) -> None:
+    """A folder with the network alone takes the shipped speech encoder and rig head; another encoder's network is refused."""
+    shutil.copy(runtime.ASSETS / "ptalker.safetensors", tmp_path)
+    assert runtime.PTalker.load(tmp_path, "cpu").fingerprint == model.fingerprint
+    other = Network(Config(features=64, width=32, blocks=1))
+    other.save(tmp_path / "ptalker.safetensors", {})
+    with pytest.raises(PTalkerError, match="hears 64 features") as error:
+        runtime.PTalker.load(tmp_path, "cpu")
+    assert error.value.code == "checkpoint_broken"

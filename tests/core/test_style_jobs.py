@@ -29,7 +29,7 @@ from ptalker_blender.core.styles import load_style
 def one_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands share the tests' loaded model."""
     for command in (finetune_command, generate_command, style_command, styles_command):
-        monkeypatch.setattr(command, "load_model", lambda device: model())
+        monkeypatch.setattr(command, "load_model", lambda device, folder: model())
 
 
 def test_style_and_generate(speech: Path, tmp_path: Path, one_model: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,8 @@ def register(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.speech_encoder and not Path(args.speech_encoder).is_dir():
+        os.environ["HF_HUB_OFFLINE"] = "0"  # a name was asked for: it may be fetched. The hub's library reads this when imported
     from ..data import corpus
     from ..device import pick_device
     from ..errors import PTalkerError
@@ -42,8 +44,6 @@ def run(args: argparse.Namespace) -> int:
 
         torch.set_num_threads(args.threads)
     wanted = args.speech_encoder or str(ASSETS / "speech_encoder")
-    if args.speech_encoder and not Path(wanted).is_dir():
-        os.environ["HF_HUB_OFFLINE"] = "0"  # a name was asked for: it may be fetched
     corpus.fit_all(args.data, args.out / "fits")
     if args.estimate_teacher:
         from ..data import estimate_teacher

@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import Any
 
-from .options import Terminal, add_device, load_model
+from .options import Terminal, add_device, add_model, load_model
 
 
 class Interruptible(Terminal):
@@ -46,6 +46,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plot", metavar="PNG", help="curves before and after, on what was held out")
     add_device(parser)
+    add_model(parser)
     parser.set_defaults(run=run)
 
 
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     job = FineTune(0, tuple(args.clips), args.out, args.name, args.plot, args.minutes, args.seed)
     with Interruptible() as terminal:
         try:
-            result = style_jobs.fine_tune(job, lambda: load_model(args.device), terminal)
+            result = style_jobs.fine_tune(job, lambda: load_model(args.device, args.model), terminal)
         except Cancelled:
             return 130
     f = result.figures

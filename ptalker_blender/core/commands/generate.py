@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from .options import Terminal, add_device, load_model, muted_stderr
+from .options import Terminal, add_device, add_model, load_model, muted_stderr
 
 GAINS = {
     "jaw": "how far the jaw moves", "lips": "how far the lips move", "upper-face": "how far brows and gaze move",
@@ -28,6 +28,7 @@ def register(commands: Any) -> None:
         parser.add_argument(f"--{name}", type=float, default=1.0, metavar="GAIN", help=f"{what}, 0 to 3 (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="another seed is another take of the upper face")
     add_device(parser)
+    add_model(parser)
     parser.set_defaults(run=run)
 
 
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     terminal = Terminal()
     try:
         with muted_stderr():
-            result = jobs.generate(job, lambda: load_model(args.device), terminal)
+            result = jobs.generate(job, lambda: load_model(args.device, args.model), terminal)
     finally:
         terminal.clear()
     for warning in result.warnings:

@@ -6,18 +6,19 @@ import argparse
 import json
 from typing import Any
 
-from .options import add_device, load_model
+from .options import add_device, add_model, load_model
 
 
 def register(commands: Any) -> None:
     parser = commands.add_parser("info", help="versions, device, checkpoint and its figures", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_device(parser)
+    add_model(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    info = load_model(args.device).info()
+    info = load_model(args.device, args.model).info()
     if args.json:
         print(json.dumps(info, indent=2, default=str))
     else:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -31,11 +32,15 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where the model runs (default: auto)")
 
 
-def load_model(device: str) -> PTalker:
-    """The shipped model; imports torch. Raises PTalkerError."""
+def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="FOLDER", type=Path, help="what `train` or `pack` left (default: the shipped model)")
+
+
+def load_model(device: str, folder: Path | None = None) -> PTalker:
+    """The shipped model, or that of a folder; imports torch. Raises PTalkerError."""
     from ..runtime import PTalker
 
-    return PTalker.load(device=device)
+    return PTalker.load(folder, device)
 
 
 class Terminal:

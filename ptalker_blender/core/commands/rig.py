@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from .options import Terminal, add_device, load_model
+from .options import Terminal, add_device, add_model, load_model
 
 
 def register(commands: Any) -> None:
@@ -18,6 +18,7 @@ def register(commands: Any) -> None:
         help="names [K], basis [K, V, 3], landmark_names [L], landmarks [L, 3], confidence",
     )  # fmt: skip
     add_device(parser)
+    add_model(parser)
     parser.set_defaults(run=run)
 
 
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     terminal = Terminal()
     try:
         job = Rig(id=0, mesh=args.mesh, out=args.out, landmarks=args.landmarks)
-        result = rig_job.rig(job, lambda: load_model(args.device), terminal)
+        result = rig_job.rig(job, lambda: load_model(args.device, args.model), terminal)
     finally:
         terminal.clear()
     for warning in result.warnings:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from .options import Terminal, add_device, load_model, muted_stderr
+from .options import Terminal, add_device, add_model, load_model, muted_stderr
 
 
 def register(commands: Any) -> None:
@@ -18,6 +18,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--use", choices=("both", "motion", "voice"), default="both", help="of a clip with sound (default: both)")
     parser.add_argument("--plot", metavar="PNG", help="where the style lies, and curves of the reference against the result")
     add_device(parser)
+    add_model(parser)
     parser.set_defaults(run=run)
 
 
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     terminal = Terminal()
     try:
         with muted_stderr():
-            result = style_jobs.read(job, lambda: load_model(args.device), terminal)
+            result = style_jobs.read(job, lambda: load_model(args.device, args.model), terminal)
     finally:
         terminal.clear()
     f = result.figures

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from .options import Terminal, add_device, load_model
+from .options import Terminal, add_device, add_model, load_model
 
 
 def register(commands: Any) -> None:
@@ -15,6 +15,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--plot", metavar="PNG", help="map of the style space")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_device(parser)
+    add_model(parser)
     parser.set_defaults(run=run)
 
 
@@ -23,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from ..protocol import Explain
     from ..styles import find
 
-    model = load_model(args.device)
+    model = load_model(args.device, args.model)
     found = [find(each, model.network.styles, model.fingerprint) for each in args.styles]
     if args.plot:
         style_jobs.explain(Explain(0, args.plot, tuple(args.styles)), lambda: model, Terminal())
