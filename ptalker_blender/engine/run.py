@@ -92,7 +92,14 @@ class EngineRun:
             raise Cancelled
         elif isinstance(event, protocol.Failed):
             self._job = None
-            raise event.error()
+            raise self._named(event.error())
+
+    def _named(self, error: PTalkerError) -> PTalkerError:
+        """The engine knows no objects' names: of several meshes the step tells which one it worked on."""
+        if error.code not in ("face_not_found", "two_faces"):
+            return error
+        step, sentence = self.steps[len(self.results)].stage, error.sentence
+        return PTalkerError(error.code, f"{step[0].upper()}{step[1:]}: {sentence[0].lower()}{sentence[1:]}", error.fix)
 
     def _show(self, stage: str, fraction: float) -> None:
         done = sum(s.weight for s in self.steps[: len(self.results)])

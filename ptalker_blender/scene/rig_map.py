@@ -16,6 +16,7 @@ from .names import map_names, words
 
 ENOUGH = 8  # channels of the lower face with a key of their own, from which poses are not needed
 MOUTH = {CHANNELS[i] for i in LOWER_FACE}
+TONGUE = "tongueOut"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ def _map_rig(names: tuple[str, ...]) -> RigMap:
     if not any(is_mouth_pose(row.source) for row in found.rows):
         have = {row.source for row in found.rows}
         found.missing = [channel for channel in CHANNELS if channel not in have]
+        if found.missing == [TONGUE]:  # such are the keys that PTalker makes for a head without a tongue: nothing is amiss
+            found.missing = []
     found.label = " + ".join(labels)
     return found
 

@@ -11,6 +11,7 @@ import bpy
 import helpers
 import numpy as np
 import pytest
+import rigs
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
     "arkit": lambda n: n,
@@ -187,3 +188,26 @@ def test_mesh_that_another_object_edits(scene: bpy.types.Scene, speech: helpers.
     assert "is in Edit Mode" in helpers.error_of_generate() and head.data.shape_keys is None
     bpy.context.view_layer.objects.active = twin
     bpy.ops.object.mode_set(mode="OBJECT")
+
+
+def test_the_object_without_a_face_is_named(scene: bpy.types.Scene, speech: helpers.Speech) -> None:
+    """Of several that are selected."""
+    helpers.from_file(speech.bursts("ball.wav", [0.3], 1.0))
+    head = helpers.head()
+    with bpy.context.temp_override(selected_objects=[]):
+        bpy.ops.mesh.primitive_uv_sphere_add(segments=32, ring_count=16, radius=1.0, location=(9.0, 0.0, 0.0))
+    ball = bpy.context.view_layer.objects.active
+    ball.name = "Ball"
+    helpers.select(head, ball)
+    assert "Making shapes for Ball: no face was found on the mesh." in helpers.error_of_generate()
+
+
+def test_keys_that_ptalker_made_lack_nothing(scene: bpy.types.Scene, speech: helpers.Speech) -> None:
+    """The demo's head without its tongue gets no key for one, and the next run does not miss it."""
+    helpers.from_file(speech.bursts("again.wav", [0.3], 1.0))
+    head = rigs.split_head()["face"]
+    helpers.select(head)
+    helpers.generate()
+    assert "tongueOut" not in head.data.shape_keys.key_blocks and "jawOpen" in head.data.shape_keys.key_blocks
+    helpers.generate()
+    assert not [warning for warning in helpers.run_state().warnings if "no shape key for" in warning]

@@ -96,3 +96,9 @@ def test_tables() -> None:
     assert vector("jawOpen")[INDEX["jawOpen"]] == 1 and sum(vector("jawOpen")) == 1
     assert all(0 < max(vector(pose)) <= 1 and min(vector(pose)) == 0 for pose in POSES)
     assert map_rig(["jawOpen"]).rows == [Row("jawOpen", "jawOpen")]
+
+
+def test_a_head_without_a_tongue_lacks_nothing() -> None:
+    """As the keys that PTalker makes; where more is missing the tongue is told, too."""
+    assert map_rig([c for c in CHANNELS if c != "tongueOut"]).missing == []
+    assert map_rig([c for c in CHANNELS if c not in ("tongueOut", "jawLeft")]).missing == ["jawLeft", "tongueOut"]
