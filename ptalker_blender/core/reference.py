@@ -210,8 +210,9 @@ def style_of_seen(model: PTalker, windows: list[Seen], seconds: float, name: str
         speech.append(speaking(model, aligned, FPS))
         found.append(model.network.motion(_to(seen, model.device), FPS)[1][0].float().cpu())
     if moved < STILL:
-        fix = "Choose a range of frames in which the face speaks, and check that the evaluated mesh was exported."
-        raise PTalkerError("reference_still", f"The face in '{name}' does not move.", fix)
+        # For a file of an export and for an object in Blender, which reaches the engine as NAME.npz.
+        fix = "Use frames in which the face speaks, and the mesh as its shape keys, bones and modifiers move it."
+        raise PTalkerError("reference_still", f"The face in '{name.removesuffix('.npz')}' does not move.", fix)
     weights = torch.tensor(speech).clamp(min=1e-3)
     vector = (torch.stack(found) * weights[:, None]).sum(0) / weights.sum()
     return Part(vector, seconds, float(np.mean(speech)))

@@ -195,6 +195,7 @@ def _stage(obj: bpy.types.Object, rate: tuple[int, float]) -> Iterator[tuple[bpy
     """A scene with nothing in it but a copy of the object, without the modifiers that make vertices."""
     scene = bpy.data.scenes.new("PTalker Reference")
     copy = None
+    watcher = bpy.data.objects.new("PTalker Watcher", None)
     try:
         scene.render.fps, scene.render.fps_base = rate
         copy = obj.copy()
@@ -203,9 +204,14 @@ def _stage(obj: bpy.types.Object, rate: tuple[int, float]) -> Iterator[tuple[bpy
             if modifier.type not in MOVING:
                 copy.modifiers.remove(modifier)
         scene.collection.objects.link(copy)
+        scene.collection.objects.link(watcher)
+        # Where hiding is keyed or driven, Blender moves a mesh only if something visible needs its vertices.
+        needs = watcher.constraints.new("COPY_LOCATION")
+        needs.target, needs.subtarget = copy, "any vertex group"
         yield scene, copy
     finally:
         compat.remove_scene(scene)
+        bpy.data.objects.remove(watcher)
         if copy is not None:
             bpy.data.objects.remove(copy)
 

@@ -80,10 +80,10 @@ def check_strip(scene: bpy.types.Scene, strip: Any) -> tuple[int, int]:
             raise PTalkerError("strip_muted", f"The strip '{one.name}' is muted.", "Unmute it and run again.")
         first, last = compat.strip_range(one)
         begin, end = max(begin, first), min(end, last)
-    # Channels inside an open meta strip are the meta strip's own.
-    channels = parents[-1].channels if parents else editor.channels
-    if channels[strip.channel].mute:
-        raise PTalkerError("strip_muted", f"The channel of the strip '{strip.name}' is muted.", "Unmute the channel.")
+    # A meta strip has channels of its own, and lies in a channel itself.
+    for inside, one in zip((editor, *parents), (*parents, strip), strict=True):
+        if inside.channels[one.channel].mute:
+            raise PTalkerError("strip_muted", f"The channel of the strip '{one.name}' is muted.", "Unmute the channel.")
     if end <= begin:
         raise PTalkerError("strip_empty", f"The strip '{strip.name}' is empty: nothing of it can be heard.")
     if strip.sound is None:
@@ -125,6 +125,7 @@ def mix_down(scene: bpy.types.Scene, strip_name: str, begin: int, end: int, wav:
     time that the scene takes to evaluate matter.
     """
     copy = scene.copy()
+    action = None
     try:
         for child in list(copy.collection.children):
             copy.collection.children.unlink(child)
@@ -134,6 +135,11 @@ def mix_down(scene: bpy.types.Scene, strip_name: str, begin: int, end: int, wav:
         heard = {strip_name, *(p.name for p in parents)}
         for other, _ in compat.strips_with_parents(copy):
             other.mute = other.name not in heard
+        action = own_action(copy)
+        play_sound(copy)
+        if begin < 0:  # a scene cannot start there
+            move_later(copy, next(s for s in compat.strips(copy.sequence_editor) if s.name in heard), -begin)
+            begin, end = 0, end - begin
         copy.use_preview_range = False
         copy.frame_start, copy.frame_end = begin, end - 1
         with bpy.context.temp_override(**compat.override_scene(copy)):
@@ -147,8 +153,35 @@ def mix_down(scene: bpy.types.Scene, strip_name: str, begin: int, end: int, wav:
         return False
     finally:
         compat.remove_scene(copy)
+        if action is not None:
+            bpy.data.actions.remove(action)
     # One build of Blender says FINISHED and writes nothing.
     return wav.is_file() and wav.stat().st_size > 44
+
+
+def own_action(copy: bpy.types.Scene) -> bpy.types.Action | None:
+    """Give a copied scene its own Action, so that keys can change; None where nothing is keyed."""
+    if compat.action_curves(copy) is None:
+        return None
+    compat.assign_copied_action(copy, "PTalker Mixdown")
+    return copy.animation_data.action
+
+
+def play_sound(copy: bpy.types.Scene) -> None:
+    """Sound is on and at full volume, keyed or not: artists turn a scene down because it disturbs, not the face."""
+    curves = compat.action_curves(copy) or ()
+    for curve in [c for c in curves if c.data_path in ("use_audio", "audio_volume")]:
+        curves.remove(curve)
+    copy.use_audio, copy.audio_volume = True, 1.0
+
+
+def move_later(copy: bpy.types.Scene, strip: Any, frames: int) -> None:
+    """Move a top-level strip with what is in it. Blender moves their keys too, so the Action must be the copy's own."""
+    # Where it meets another strip Blender puts it into another channel, which may be muted.
+    for channel in copy.sequence_editor.channels:
+        channel.mute = False
+    start = "content_start" if hasattr(strip, "content_start") else "frame_start"  # from 5.2, until 5.1
+    setattr(strip, start, getattr(strip, start) + frames)
 
 
 def any_sound(wav: Path) -> bool:

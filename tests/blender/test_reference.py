@@ -131,6 +131,26 @@ def test_cache_and_fast_scenes(scene: bpy.types.Scene, tmp_path: Path) -> None:
     assert np.allclose(arrays["vertices"], frames[::2], atol=1e-6)
 
 
+@pytest.mark.parametrize("way", ["keys", "driver", "nla"])
+def test_hidden_by_animation(scene: bpy.types.Scene, tmp_path: Path, way: str) -> None:
+    """What the artist hid by a key or a driver moves all the same, and stays hidden."""
+    face = moving_face()
+    wanted = read(face, tmp_path / "shown.npz")["vertices"]
+    if way == "driver":
+        face.driver_add("hide_viewport").driver.expression = "True"
+    else:
+        face.hide_viewport = True
+        face.keyframe_insert("hide_viewport", frame=1)
+    if way == "nla":
+        animation = face.animation_data
+        animation.nla_tracks.new().strips.new("hidden", 1, animation.action)
+        animation.action = None
+    scene.frame_set(1)
+    before = state(face)
+    assert np.array_equal(read(face, tmp_path / "hidden.npz", slices=0.0)["vertices"], wanted)
+    assert state(face) == before and face.hide_viewport
+
+
 def test_topology_that_changes(scene: bpy.types.Scene, tmp_path: Path) -> None:
     face = moving_face(rigged=False)
     group = bpy.data.node_groups.new("Grow", "GeometryNodeTree")
@@ -213,3 +233,13 @@ def test_sound_of_its_frames(scene: bpy.types.Scene, speech: helpers.Speech, tmp
     assert len(audio) == round(61 / 30 * 16000)
     loud = np.flatnonzero(np.abs(audio) > 0.05) / 16000
     assert 10 / 30 + 1.0 - 0.05 <= loud.min() <= 10 / 30 + 1.0 + 0.1
+
+
+@pytest.mark.skipif(not helpers.HAS_AUDIO, reason="this Blender has no sound strips")
+def test_sound_of_frames_before_0(scene: bpy.types.Scene, speech: helpers.Speech, tmp_path: Path) -> None:
+    """Also where the strip starts before the frames do."""
+    reference = helpers.module("scene.reference")
+    helpers.add_strip(speech.bursts("voice.wav", [1.0], 3.0), -70)
+    audio = reference.heard(scene, "voice", reference.Span.of(-60, 0, 30.0), tmp_path)
+    loud = np.flatnonzero(np.abs(audio) > 0.05) / 16000
+    assert -10 / 30 + 1.0 - 0.05 <= loud.min() <= -10 / 30 + 1.0 + 0.1

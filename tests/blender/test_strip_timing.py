@@ -95,6 +95,77 @@ def test_mutes_volume_and_meta_strips(scene: bpy.types.Scene, speech: helpers.Sp
     assert "channel" in helpers.error_of_generate()
 
 
+@needs_audio
+@pytest.mark.parametrize("first", [-20, -400])
+def test_strip_from_before_frame_0(scene: bpy.types.Scene, speech: helpers.Speech, first: int) -> None:
+    """In step, with its keyed volume; a neighbour in its channel and a muted channel above it do not matter."""
+    helpers.add_strip(speech.long(9), start=first + 180, name="next")
+    strip = helpers.add_strip(speech.bursts("early.wav", [1.0, 2.0, *BURSTS[1:]], SECONDS), start=first, name="mine")
+    scene.sequence_editor.channels[2].mute = True
+    for second, volume in ((1.7, 0.0), (2.3, 0.0), (2.5, 1.0)):  # the bursts at 1 and 2 s are silent
+        strip.volume = volume
+        strip.keyframe_insert("volume", frame=first + 30 * second)
+    keyed = scene.animation_data.action
+    before = [tuple(point.co) for point in helpers.module("scene.compat").action_curves(scene)[0].keyframe_points]
+    face = helpers.keyed_mesh()
+    counts = helpers.snapshot()[2:], len(bpy.data.scenes)
+    helpers.generate()
+    assert (helpers.snapshot()[2:], len(bpy.data.scenes)) == counts
+    assert [action.name for action in bpy.data.actions if action is not keyed] == ["Face - mine"]
+    assert [tuple(point.co) for point in helpers.module("scene.compat").action_curves(scene)[0].keyframe_points] == before
+    assert key_frames(face) == (first, first + 179, 180)
+    assert abs(lag(face, [first + 30 * t for t in BURSTS[1:]], 30.0, first, first + 179)) <= 3
+
+
+@needs_audio
+def test_meta_strip_from_before_frame_0(scene: bpy.types.Scene, speech: helpers.Speech) -> None:
+    meta = meta_of(scene, speech.bursts("early.wav", BURSTS, SECONDS), -40)
+    trim(meta, -5, 139)
+    face = helpers.keyed_mesh()
+    helpers.generate()
+    assert key_frames(face) == (-5, 139, 145)
+    assert abs(lag(face, [30 * t - 40 for t in BURSTS[1:]], 30.0, -5, 139)) <= 3
+
+
+def meta_of(scene: bpy.types.Scene, path: Path, start: int) -> Any:
+    """An active meta strip in channel 3 that holds one sound strip."""
+    editor = scene.sequence_editor_create()
+    strips = editor.strips if hasattr(editor, "strips") else editor.sequences
+    meta = strips.new_meta("Meta", 3, start)
+    inside = meta.strips if hasattr(meta, "strips") else meta.sequences
+    inside.new_sound("inside", str(path), 1, start)
+    editor.active_strip = meta
+    trim(meta, start, start + 179)
+    return meta
+
+
+@needs_audio
+def test_meta_strip_in_a_muted_channel(scene: bpy.types.Scene, speech: helpers.Speech) -> None:
+    meta = meta_of(scene, speech.bursts("meta.wav", BURSTS, SECONDS), 1)
+    helpers.keyed_mesh()
+    meta.channels[1].mute = True
+    assert "The channel of the strip 'inside' is muted" in helpers.error_of_generate()
+    meta.channels[1].mute = False
+    scene.sequence_editor.channels[3].mute = True
+    assert "The channel of the strip 'Meta' is muted" in helpers.error_of_generate()
+
+
+@needs_audio
+@pytest.mark.parametrize("keyed", [False, True])
+def test_a_scene_that_is_turned_down(scene: bpy.types.Scene, speech: helpers.Speech, keyed: bool) -> None:
+    """Without sound, or with the master volume at 0, the strip is heard all the same."""
+    helpers.add_strip(speech.bursts("down.wav", BURSTS, SECONDS), start=1)
+    face = helpers.keyed_mesh()
+    for name, off in (("use_audio", False), ("audio_volume", 0.0)):
+        setattr(scene, name, off)
+        if keyed:
+            scene.keyframe_insert(name, frame=1)
+        helpers.generate()
+        assert not any("silent" in warning for warning in helpers.run_state().warnings)
+        assert abs(lag(face, [1 + 30 * t for t in BURSTS], 30.0, 1, 180)) <= 3
+        assert getattr(scene, name) == off
+
+
 @pytest.mark.parametrize("source", ["STRIP", "COMMAND"])
 def test_strip_of_another_blender(scene: bpy.types.Scene, speech: helpers.Speech, tmp_path: Path, source: str) -> None:
     """A strip that this Blender did not make; the 4.2 module, which has no audio, lets the engine cut the file."""

@@ -120,6 +120,15 @@ def test_what_is_no_reference(spoken: Clip, tmp_path: Path) -> None:
     assert refused(write(path, clip_of(ball, faces, 25.0))) == "face_not_found"
 
 
+def test_a_face_that_is_still_is_told_to_those_who_export_and_to_those_in_blender(spoken: Clip, tmp_path: Path) -> None:
+    """An object in Blender reaches the engine as NAME.npz: its name is said, and nothing of an export."""
+    path = write(tmp_path / "Head.npz", spoken, vertices=np.repeat(np.asarray(spoken.source)[:1], 50, 0))
+    with pytest.raises(PTalkerError) as error:
+        read_style(model(), path)
+    assert error.value.sentence == "The face in 'Head' does not move."
+    assert "export" not in error.value.fix and "modifiers" in error.value.fix
+
+
 def test_files_that_are_no_reference(spoken: Clip, tmp_path: Path) -> None:
     assert refused(tmp_path / "none.npz") == "reference_missing"
     whole = write(tmp_path / "clip.npz", spoken).read_bytes()
