@@ -72,13 +72,17 @@ class Channel:
 
     def lines(self) -> Iterator[bytes]:
         """Lines from Blender until stdin closes. Read unbuffered: a buffered stdin can deadlock the exit."""
-        rest = b""
+        rest, refused = b"", False
         while chunk := self._read():
             *whole, rest = (rest + chunk).split(b"\n")
+            if refused and whole:
+                whole, refused = whole[1:], False
             yield from whole
-            if len(rest) > protocol.MAX_LINE:
+            if refused:
+                rest = b""  # still the line that was too long: its end is no message
+            elif len(rest) > protocol.MAX_LINE:
                 yield rest  # refused by the decoder
-                rest = b""
+                rest, refused = b"", True
 
     def _read(self) -> bytes:
         try:
@@ -123,9 +127,10 @@ class Inbox:
             return
         if not isinstance(message, Hello):
             with self._lock:
-                known = message.id in self._waiting or message.id == self._running
-                self._waiting.add(message.id)
-            if known or message.id == protocol.ENGINE_ID:
+                used = message.id in self._waiting or message.id in (self._running, protocol.ENGINE_ID)
+                if not used:
+                    self._waiting.add(message.id)
+            if used:
                 sentence = f"The job number {message.id} is already in use."
                 self.channel.send(Failed(message.id, "protocol_invalid", sentence))
                 return

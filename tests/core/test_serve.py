@@ -208,6 +208,25 @@ def test_cancel_of_a_waiting_job_and_numbers_used_twice(engine: Client, long_spe
     engine.until(CancelledJob, 15)  # although 14 goes on
     engine.send(Cancel(17, 14))
     engine.until(CancelledJob, 14)
+    engine.send(Cancel(18, 14), jobs[0])  # the number is free again: nothing to cancel, and it runs
+    engine.started(14)
+    engine.send(Cancel(19, 14))
+    engine.until(CancelledJob, 14)
+
+
+def test_the_engine_s_own_number_is_no_job(engine: Client, speech: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        engine.send(Generate(0, str(speech), str(tmp_path / "o.npz")), Cancel(20, 0), Hello(21))
+        assert engine.until(Failed, 0)[0].code == "protocol_invalid"
+        engine.until(Ready, 21)  # nothing was cancelled
+
+
+@pytest.mark.parametrize("end", [b"x", protocol.encode(Hello(22)).strip()], ids=["text", "message"])
+def test_a_line_that_is_too_long_is_refused_once(engine: Client, end: bytes) -> None:
+    line = b"x" * protocol.MAX_LINE + b" " * (2 * protocol.MAX_LINE) + end + b"\n"
+    engine.send(line, Hello(23))
+    assert "too long" in engine.until(Failed, 0)[0].sentence
+    engine.until(Ready, 23)
 
 
 def test_jobs_and_cancels_while_loading(fresh: Client, speech: Path, tmp_path: Path) -> None:
