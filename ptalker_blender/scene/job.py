@@ -251,6 +251,8 @@ class Job:
             if channel in keys and channel in columns and (channel in MOUTH or np.any(columns[channel] != 0)):
                 curves.add(obj.data.shape_keys, (value_path(keys[channel]), 0), columns[channel])
         note = f", {made} new shape keys" if made else ""
+        if target.head and not curves.count:
+            return curves, f", stays still: nothing of '{target.head}' that moves is near it"
         return curves, note + (f", follows '{target.head}'" if target.head else "")
 
     def _cached(

@@ -15,6 +15,7 @@ from .conventions import CHANNEL_CONVENTIONS, POSE_CONVENTIONS, Convention, spel
 from .names import map_names, words
 
 ENOUGH = 8  # channels of the lower face with a key of their own, from which poses are not needed
+BOTH, EACH = "blink", ("eyeBlinkLeft", "eyeBlinkRight")
 MOUTH = {CHANNELS[i] for i in LOWER_FACE}
 TONGUE = "tongueOut"
 
@@ -77,6 +78,11 @@ def _map_rig(names: tuple[str, ...]) -> RigMap:
             labels.append(convention.name)
             wanted = dict.fromkeys(source for source, _ in convention.keys.values())
             have = {row.source for row in found.rows}
+            # One key for both eyes does for those of each, and the other way round.
+            if BOTH in have:
+                have |= set(EACH)
+            elif have.issuperset(EACH):
+                have.add(BOTH)
             found.missing = [source for source in wanted if source not in have]
     if not any(is_mouth_pose(row.source) for row in found.rows):
         have = {row.source for row in found.rows}

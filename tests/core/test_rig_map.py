@@ -87,6 +87,13 @@ def test_names_that_say_nothing(names: list[str]) -> None:
     assert not found.mouth and not found.rows
 
 
+def test_one_blink_key_serves_both_eyes() -> None:
+    visemes = ["viseme_" + v for v in META]
+    assert not any("link" in source for source in map_rig([*visemes, "eyesClosed"]).missing)
+    assert not any("link" in source for source in map_rig([*visemes, "eyeBlinkLeft", "eyeBlinkRight"]).missing)
+    assert any("link" in source for source in map_rig(visemes).missing)
+
+
 def test_tables() -> None:
     for convention in (*CHANNEL_CONVENTIONS, *POSE_CONVENTIONS):
         for source, gain in convention.keys.values():
