@@ -20,6 +20,7 @@ from .errors import Cancelled, PTalkerError
 
 FORMATS = "wav, flac, ogg or mp3"
 MAX_SECONDS = 3 * 3600
+LEAST_SECONDS = 0.1  # of a clip's sound
 SILENCE = 1e-4  # peak amplitude (-80 dBFS): below this there is nothing to hear
 SILENT_SENTENCE = "The sound is silent, so the mouth stays closed."
 _BLOCK = 1 << 18  # input frames a block
@@ -68,10 +69,14 @@ def from_samples(samples: np.ndarray, rate: float, name: str) -> np.ndarray:
     """
     if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu":
         raise PTalkerError("audio_invalid", f"The sound in '{name}' is no array of samples.")
+    if samples.ndim == 2 and len(samples) < samples.shape[1]:  # or the sound would be taken for as many channels
+        raise PTalkerError("audio_invalid", f"The sound in '{name}' must be [n] or [n, channels], not {list(samples.shape)}.")
     if not float(rate).is_integer() or int(rate) not in _RATES:
         raise PTalkerError("audio_invalid", f"The sound in '{name}' has an impossible sample rate of {rate:g} Hz.")
     if samples.size == 0:
         raise PTalkerError("audio_empty", f"The sound in '{name}' is empty.")
+    if len(samples) < LEAST_SECONDS * rate:
+        raise PTalkerError("audio_empty", f"The sound in '{name}' is shorter than {LEAST_SECONDS:g} s.")
     if len(samples) > MAX_SECONDS * rate:
         raise _too_long(name)
     if samples.dtype.kind == "f":

@@ -29,7 +29,8 @@ _CHUNK = 16 << 20  # bytes of vertices in memory at a time
 
 @dataclass(frozen=True)
 class Clip:
-    """``source``: the file, or vertices [T, V, 3] themselves. ``audio`` [n] float32 at 16 kHz; None without or silent."""
+    """``source``: the file, or vertices [T, V, 3] themselves. ``audio`` [n] float32 at 16 kHz, as long as the motion (silence
+    where the sound ends before); None without or silent."""
 
     name: str
     source: Path | np.ndarray
@@ -186,10 +187,13 @@ def check_length(seconds: float, name: str) -> None:
 def _sound(small: dict[str, np.ndarray], clip: Clip) -> np.ndarray | None:
     if "audio" not in small:
         return None
-    if "sample_rate" not in small or small["sample_rate"].size != 1:
+    if "sample_rate" not in small or small["sample_rate"].size != 1 or small["sample_rate"].dtype.kind not in "fiu":
         raise _invalid(f"The clip '{clip.name}' has 'audio', but no 'sample_rate'.")
-    audio = from_samples(small["audio"], float(small["sample_rate"].reshape(())), clip.name)[: round(clip.seconds * SAMPLE_RATE)]
-    return None if is_silent(audio) else audio
+    wanted = round(clip.seconds * SAMPLE_RATE)
+    audio = from_samples(small["audio"], float(small["sample_rate"].reshape(())), clip.name)[:wanted]
+    if is_silent(audio):
+        return None
+    return np.pad(audio, (0, wanted - len(audio)))  # after its end it is silent: whoever learns from motion needs sound to each
 
 
 def _header(member: IO[bytes]) -> tuple[tuple, bool, np.dtype]:

@@ -15,15 +15,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from . import losses
+from . import SAMPLE_RATE, losses
 from .adapters import adapted, adapter_of, merged, together
+from .audio import SILENCE
 from .clip_lessons import prepare
 from .clips import Clip
 from .errors import Cancelled, PTalkerError
-from .lessons import STEP, Lesson, other_content
+from .jobs import check_seed
+from .lessons import SHORTEST, STEP, Lesson, other_content
 from .model.contact import Contact
 from .model.decoder import Decoder
 from .personal import APART, TOGETHER, Personal
@@ -33,6 +36,7 @@ from .styles import Style
 
 RANK = 4
 PIECE, ROWS = 4.0, 6  # s, pieces a step
+BLOCK = SAMPLE_RATE // 50  # samples that sound or not
 RATE_ADAPTER, RATE_STYLE = 1e-3, 2e-3  # Adam's
 DECAY = 1e-2
 MOST_STEPS, EVERY, PATIENCE = 200, 10, 8  # steps; between two tests; tests without a better one
@@ -79,6 +83,9 @@ def fine_tune(
     if not 0 < minutes <= 24 * 60:
         raise PTalkerError("option_invalid", f"{minutes:g} minutes of fine-tuning are not possible.")
     tell = progress or (lambda stage, fraction: None)
+    check_seed(seed)
+    for clip in clips:
+        check_sound(clip)
     ready = prepare(model, clips, lambda stage, part: tell(stage, 0.2 * part), cancelled)
     other = other_content(model, round(PIECE / STEP), cancelled)
     tutor = Tutor(model, ready.lessons, ready.start, ready.personal, other, seed)
@@ -95,6 +102,19 @@ def fine_tune(
     return Tuned(
         style, tutor.before, state.error, state.step, state.cancelled, tuple(tutor.warnings + state.warnings), tutor.curves()
     )
+
+
+def check_sound(clip: Clip) -> None:
+    """Of a clip that is long enough: from its first sound to its last there is one piece to learn from at least. Raises
+    PTalkerError reference_short."""
+    if clip.audio is None or clip.seconds < SHORTEST:  # lessons.py tells these apart
+        return
+    blocks = clip.audio[: len(clip.audio) // BLOCK * BLOCK].reshape(-1, BLOCK)
+    heard = np.flatnonzero(np.maximum(blocks.max(1), -blocks.min(1)) >= SILENCE)
+    seconds = (heard[-1] - heard[0] + 1) * BLOCK / SAMPLE_RATE if len(heard) else 0.0
+    if seconds < PIECE:
+        sentence = f"'{clip.name}' has too little sound to learn from ({seconds:.1f} of {clip.seconds:.1f} s)."
+        raise PTalkerError("reference_short", sentence, "The animation needs its speech from beginning to end.")
 
 
 @dataclass

@@ -60,6 +60,11 @@ def check_options(fps: float, strength: float, seed: int) -> None:
     low, high = STRENGTHS
     if not low <= strength <= high:
         raise PTalkerError("option_invalid", f"The strength must be from {low:g} to {high:g}, not {strength:g}.")
+    check_seed(seed)
+
+
+def check_seed(seed: int) -> None:
+    """Raises PTalkerError option_invalid for what no generator of random numbers takes."""
     if not 0 <= seed <= MAX_SEED:
         raise PTalkerError("option_invalid", f"The seed must be from 0 to {MAX_SEED}, not {seed}.")
 

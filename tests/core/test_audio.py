@@ -10,7 +10,7 @@ import soundfile
 from scipy import signal
 
 from ptalker_blender.core import SAMPLE_RATE, audio
-from ptalker_blender.core.audio import check_audio, is_silent, load_audio
+from ptalker_blender.core.audio import check_audio, from_samples, is_silent, load_audio
 from ptalker_blender.core.errors import Cancelled, PTalkerError
 
 
@@ -138,3 +138,12 @@ def test_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_impossible_rate(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "slow.wav", np.zeros(100), 50)
     assert failure(tmp_path / "slow.wav").code == "audio_invalid"
+
+
+def test_arrays_that_are_no_sound() -> None:
+    """Channels before samples, as torchaudio has them, were so many channels of two samples."""
+    stereo = tone(16000, 1.0, 2)
+    assert len(from_samples(stereo, 16000, "c")) == SAMPLE_RATE
+    for samples, says in ((stereo.T, "must be"), (stereo[:10], "shorter than 0.1 s"), (stereo[:0, 0], "is empty")):
+        with pytest.raises(PTalkerError, match=says):
+            from_samples(samples, 16000, "c")

@@ -130,6 +130,22 @@ def test_what_cannot_be_learned_from(spoken: Clip) -> None:
         assert error.value.code == code
     with pytest.raises(PTalkerError):
         fine_tune(model(), [spoken], "x", minutes=0.0)
+    for seed in (-1, 10**20):
+        with pytest.raises(PTalkerError, match="seed"):
+            fine_tune(model(), [spoken], "x", seed=seed)
+
+
+def test_a_sound_that_ends_before_its_motion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The motion goes on in silence; where there is hardly a sound, there is nothing to learn."""
+    monkeypatch.setattr(finetune, "MOST_STEPS", 2)
+    v, f, _ = head()
+    frames = moving(weights(repeats=2)[:250])
+    clips = [clip_of(frames, f, 25.0, rest=v, audio=np.tile(sound(), 2)[: round(s * 16000)], name="c") for s in (6.5, 1.0)]
+    assert all(c.audio is not None and len(c.audio) == 160000 for c in clips)
+    assert fine_tune(model(), clips[:1], "x").steps == 2
+    with pytest.raises(PTalkerError, match="too little sound") as error:
+        fine_tune(model(), clips[1:], "x")
+    assert error.value.code == "reference_short"
 
 
 def test_a_sound_that_does_not_belong_to_the_motion_is_told(brief: None) -> None:
