@@ -169,10 +169,11 @@ def own_action(copy: bpy.types.Scene) -> bpy.types.Action | None:
 
 def play_sound(copy: bpy.types.Scene) -> None:
     """Sound is on and at full volume, keyed or not: artists turn a scene down because it disturbs, not the face."""
-    curves = compat.action_curves(copy) or ()
-    for curve in [c for c in curves if c.data_path in ("use_audio", "audio_volume")]:
-        curves.remove(curve)
     copy.use_audio, copy.audio_volume = True, 1.0
+    curves = compat.action_curves(copy)
+    if curves is not None:
+        for curve in [c for c in curves if c.data_path in ("use_audio", "audio_volume")]:
+            curves.remove(curve)
 
 
 def move_later(copy: bpy.types.Scene, strip: Any, frames: int) -> None:
