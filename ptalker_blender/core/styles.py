@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 NEUTRAL = "neutral"
 LEAST, MOST = -1.0, 3.0  # of a share, of the strength
+LARGEST = 100.0  # of a number in a style file; real ones are below 10, and from far larger ones no face comes
 VERSIONS = ("1", "2", "3")  # "2" has the metadata "about" and may have an adapter, "3" may have a "personal" [2, K]
 AGAIN = "Make it again from its reference."
 
@@ -100,7 +101,8 @@ def load_style(path: Path) -> Style:
         vector, personal = tensors.pop("style"), tensors.pop("personal", None)
         if vector.ndim != 1 or (personal is not None and personal.shape != (2, len(CHANNELS))):
             raise ValueError("shape")
-        if not all(bool(t.isfinite().all()) for t in (vector, *tensors.values(), *([] if personal is None else [personal]))):
+        numbers = (vector, *tensors.values(), *([] if personal is None else [personal]))
+        if not all(bool((t.abs() <= LARGEST).all()) for t in numbers):  # false for NaN, too
             raise ValueError("style")
         return Style(
             vector, str(meta.get("name", "")), str(about.get("made_from", "")), float(about.get("seconds", 0.0)),
@@ -131,14 +133,23 @@ def find(
             known = None if own is None else Personal.of(own)
             return Style(built_in[str(style)], str(style), "built-in", model=model, personal=known)
         path = Path(style)
-        if not path.is_file():
-            names = ", ".join(sorted(built_in))
-            raise PTalkerError("style_unknown", f"There is no style or style file '{style}'.", f"Built-in styles: {names}.")
+        if not _is_file(path):
+            names, asked = ", ".join(sorted(built_in)), str(style)
+            asked = asked if len(asked) < 200 else f"{asked[:200]}..."
+            raise PTalkerError("style_unknown", f"There is no style or style file '{asked}'.", f"Built-in styles: {names}.")
         style = load_style(path)
         style = style if style.name else Style(**{**vars(style), "name": path.stem})
     if style.vector.shape != built_in[NEUTRAL].shape or (model and style.model and style.model != model):
         raise PTalkerError("style_mismatch", f"The style '{style.name}' was made by another version of the model.", AGAIN)
     return style
+
+
+def _is_file(path: Path) -> bool:
+    """Path.is_file, which raises for a name that is too long for any file."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def choose(
@@ -154,7 +165,8 @@ def choose(
     Raises PTalkerError("style_unknown" | "style_unreadable" | "style_mismatch" | "bad_value").
     """
     if not LEAST <= strength <= MOST:
-        raise PTalkerError("bad_value", f"Style strength {strength} is out of range.", "Use 0 (neutral) to 3.")
+        fix = f"Use {LEAST:g} to {MOST:g}; 0 is neutral."
+        raise PTalkerError("bad_value", f"Style strength {strength} is out of range.", fix)
     if style is None or style == "":
         shares: Sequence[Share] = []
     else:
@@ -165,7 +177,7 @@ def choose(
     personal: Personal | None = None
     for i, (each, share) in enumerate(shares):
         if not LEAST <= share <= MOST:
-            raise PTalkerError("bad_value", f"A style's share of {share} is out of range.", "Use 0 to 1.")
+            raise PTalkerError("bad_value", f"A style's share of {share} is out of range.", f"Use {LEAST:g} to {MOST:g}.")
         found = find(each, built_in, model, personals)
         amount = strength * share
         vector = vector + amount * (found.vector.to(neutral) - neutral)
@@ -200,7 +212,7 @@ def read_shares(texts: Sequence[str]) -> list[tuple[str, float]]:
 def _split(text: str) -> tuple[str, float | None]:
     """The share is what stands behind the last colon, where that is a number and no file is called so."""
     name, colon, share = text.rpartition(":")
-    if not colon or Path(text).is_file():
+    if not colon or _is_file(Path(text)):
         return text, None
     try:
         return name, float(share)

@@ -165,6 +165,7 @@ def test_one_side_speaks_for_both(head: Head) -> None:
         ({"chin": [0, float("nan"), 0]}, "'chin' is not three finite numbers"),
         ({"chin": [0, 0]}, "'chin' is not three finite numbers"),
         ({"chin": ["a", 0, 0]}, "'chin' is not three finite numbers"),
+        ({"chin": [10**400, 0, 0]}, "'chin' is not three finite numbers"),
         ({"chin": None}, "'chin' is not three finite numbers"),
         ([[0, 0, 0]], "must be a table"),
     ],
@@ -213,6 +214,8 @@ def test_files(tmp_path: Path, head: Head) -> None:
     assert read_guide(mesh).marks["chin"].tolist() == [1, 2, 3] and read_guide(mesh).face is None
     text.write_text('{"nose_tip": [4, 5, 6]}')
     assert list(read_guide(mesh, text).marks) == ["nose_tip"]
+    text.write_text('{"chin": [1, 2, 3]}', "utf-8-sig")
+    assert read_landmarks(text)["chin"].tolist() == [1, 2, 3]
     for wrong in ("{", '{"chin": [NaN, 0, 0]}', "3"):
         text.write_text(wrong)
         with pytest.raises(PTalkerError):
@@ -224,6 +227,22 @@ def test_files(tmp_path: Path, head: Head) -> None:
     with pytest.raises(PTalkerError) as e:
         read_guide(mesh)
     assert e.value.code == "face_group_invalid"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "code"),
+    [
+        ({"landmark_names": np.array(["chin", None], object), "landmarks": np.zeros((2, 3))}, "landmarks_invalid"),
+        ({"landmark_names": ["chin"], "landmarks": 1.0}, "landmarks_invalid"),
+        ({"face": np.array([1, None], object)}, "face_group_invalid"),
+    ],
+    ids=["pickled names", "scalar landmarks", "pickled face"],
+)
+def test_arrays_of_a_mesh_that_are_none(tmp_path: Path, arrays: dict[str, object], code: str) -> None:
+    np.savez(tmp_path / "head.npz", vertices=np.zeros((4, 3)), **arrays)  # type: ignore[arg-type]
+    with pytest.raises(PTalkerError) as e:
+        read_guide(tmp_path / "head.npz")
+    assert e.value.code == code
 
 
 def test_the_jobs(tmp_path: Path, head: Head) -> None:

@@ -11,6 +11,7 @@ from style_clips import model
 
 from ptalker_blender.core.adapters import adapted, adapter_of, linear_layers, merged, scaled, together
 from ptalker_blender.core.channels import INDEX
+from ptalker_blender.core.commands.styles import described
 from ptalker_blender.core.errors import PTalkerError
 from ptalker_blender.core.personal import Personal
 from ptalker_blender.core.styles import Style, choose, find, fingerprint, load_style, read_shares, resolve, save_style
@@ -42,10 +43,11 @@ def test_files_of_version_0_1_still_load(tmp_path: Path) -> None:
     assert found.name == "old" and found.made_from == "" and not found.adapter
 
 
-@pytest.mark.parametrize("damage", ["empty", "foreign", "version", "nan", "shape"])
+@pytest.mark.parametrize("damage", ["empty", "foreign", "version", "nan", "huge", "shape"])
 def test_files_that_are_no_style(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "a.safetensors"
-    tensors = {"style": torch.full((4,), float("nan")) if damage == "nan" else torch.ones(2, 2)}
+    filled = {"nan": float("nan"), "huge": 1e30}
+    tensors = {"style": torch.full((4,), filled[damage]) if damage in filled else torch.ones(2, 2)}
     if damage == "empty":
         path.write_bytes(b"")
     else:
@@ -101,6 +103,26 @@ def test_what_people_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert read_shares(["take:2"]) == [("take:2", 1.0)]
     with pytest.raises(PTalkerError):
         read_shares(["clear", "warm:0.5"])
+
+
+def test_a_name_too_long_for_any_file() -> None:
+    with pytest.raises(PTalkerError) as error:
+        find("a" * 5000, BUILT_IN)
+    assert code(error) == "style_unknown" and len(error.value.sentence) < 300
+    assert read_shares(["a" * 5000 + ":0.5"])[0][1] == 0.5
+
+
+def test_the_range_that_is_told_is_the_one_that_is_taken() -> None:
+    for share in (-1.0, 3.0):
+        choose([("clear", share)], 1.0, BUILT_IN)
+    for shares, strength in (([("clear", 3.1)], 1.0), ([], 3.1)):
+        with pytest.raises(PTalkerError, match="Use -1 to 3"):
+            choose(shares, strength, BUILT_IN)
+
+
+def test_a_name_says_nothing_to_the_terminal() -> None:
+    text = described(Style(torch.ones(4), "\x1b[31mÄnn\nb\r\ud800", "motion\x07"))
+    assert text == "[31mÄnnb: from motion, 0.0 s, confidence 1.00"
 
 
 def test_a_fingerprint_outlives_packing() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .options import Terminal, add_device, add_model, load_model
+
+if TYPE_CHECKING:
+    from ..styles import Style
 
 
 def register(commands: Any) -> None:
@@ -34,6 +37,13 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("built in: " + ", ".join(about["built_in"]))
         for s in found:
-            kind = ", fine-tuned" if s.adapter else ""
-            print(f"{s.name}: from {s.made_from or 'an unknown source'}, {s.seconds:.1f} s, confidence {s.confidence:.2f}{kind}")
+            print(described(s))
     return 0
+
+
+def described(style: Style) -> str:
+    """One line for a terminal: what a file says of itself may hold line breaks and escape codes."""
+    kind = ", fine-tuned" if style.adapter else ""
+    source = style.made_from or "an unknown source"
+    text = f"{style.name}: from {source}, {style.seconds:.1f} s, confidence {style.confidence:.2f}{kind}"
+    return "".join(c for c in text if c.isprintable())
