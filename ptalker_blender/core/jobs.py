@@ -69,6 +69,11 @@ def check_seed(seed: int) -> None:
         raise PTalkerError("option_invalid", f"The seed must be from 0 to {MAX_SEED}, not {seed}.")
 
 
+def style_files(styles: Iterable[str]) -> list[str]:
+    """Of names and files those that are files, whatever lies in the folder under the name of a built-in style."""
+    return [style for style in styles if Path(style).suffix]
+
+
 def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
     """Do ``job`` and write ``job.out``: fps, names [K], weights [T, K] float32, T = round(seconds * fps); with a mesh
     also basis [K, V, 3] and, if asked for, vertices [T, V, 3], float32 in the mesh's own units, and the lips of weights meet on
@@ -80,7 +85,8 @@ def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
 
     check_options(job.fps, job.strength, job.seed)
     gains = Gains(job.jaw, job.lips, job.upper_face, job.blink).checked()
-    check_writable(Path(job.out))
+    styles = style_files([job.style or "", *(name for name, _ in job.blend)])
+    check_writable(job.out, job.audio, job.mesh, job.reference, *styles)
     head = read_head(job.mesh) if job.mesh is not None else None
     guide = read_guide(job.mesh) if job.mesh is not None else None
     reporter.progress("reading the sound", 0.0)

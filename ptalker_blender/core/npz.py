@@ -16,14 +16,22 @@ from .errors import Cancelled, PTalkerError
 _CHUNK = 32 << 20  # bytes of vertices in memory at a time
 
 
-def check_writable(out: Path) -> None:
-    """Raises PTalkerError out_unwritable where ``out`` could not be written, before anything long has been computed."""
+def check_writable(out: str | Path, *others: str | Path | None) -> None:
+    """Raises PTalkerError out_unwritable where ``out`` could not be written, before anything long has been computed, or would
+    take the place of one of ``others``: what the job reads, and what else it writes."""
+    path = Path(out)
     try:
-        if out.is_dir():
+        if path.is_dir() or os.path.basename(out) in ("", "."):  # of "folder/", a Path is "folder"
             raise PTalkerError("out_unwritable", f"'{out}' is a folder, not a file to write.")
-        if not out.parent.is_dir():
-            raise PTalkerError("out_unwritable", f"The folder '{out.parent}' does not exist.")
-        probe = _beside(out)
+        target = _target(path)
+        if not target.parent.is_dir():
+            raise PTalkerError("out_unwritable", f"The folder '{target.parent}' does not exist.")
+        if target.exists() and not target.is_file():
+            raise PTalkerError("out_unwritable", f"'{out}' is a pipe or a device, not a file to write.")
+        if any(_same(target, Path(other)) for other in others if other is not None):
+            sentence = f"The result cannot take the place of '{out}', which the same call reads or writes as something else."
+            raise PTalkerError("out_unwritable", sentence, "Choose another name.")
+        probe = _beside(target)
         probe.open("xb").close()
         probe.unlink()
     except (OSError, ValueError) as error:
@@ -78,14 +86,30 @@ class Frames:
 
 @contextmanager
 def replacing(out: Path) -> Iterator[Path]:
-    """A temporary name beside ``out`` that becomes ``out`` when the block ends well, and vanishes when it does not."""
-    temporary = _beside(out)
+    """A temporary name beside ``out`` that becomes ``out`` when the block ends well, and vanishes when it does not. Where
+    ``out`` is a link, it stays one: what it leads to is replaced."""
+    target = _target(out)
+    temporary = _beside(target)
     try:
         yield temporary
-        os.replace(temporary, out)
+        os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _target(out: Path) -> Path:
+    return Path(os.path.realpath(out)) if out.is_symlink() else out
+
+
+def _same(a: Path, b: Path) -> bool:
+    """Whether both are one file, which need not be there yet."""
+    try:
+        if a.exists() and b.exists():
+            return a.samefile(b)  # under whatever name
+        return os.path.normcase(os.path.realpath(a)) == os.path.normcase(os.path.realpath(b))
+    except (OSError, ValueError):  # no name of a file, or one that may not be read: whoever reads it says so
+        return False
 
 
 def _beside(out: Path) -> Path:

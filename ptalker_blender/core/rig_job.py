@@ -28,7 +28,7 @@ def rig(job: Rig, load: LoadModel, reporter: Reporter) -> Result:
 
     The mesh may be a head with parts that follow it (follow_job.py). Raises PTalkerError, Cancelled.
     """
-    check_writable(Path(job.out))
+    check_writable(job.out, job.mesh, job.landmarks, job.weights)
     vertices, faces = read_head(job.mesh)
     guide = read_guide(job.mesh, job.landmarks)
     weights = None if job.weights is None else read_weights(job.weights)
@@ -53,7 +53,7 @@ def rig(job: Rig, load: LoadModel, reporter: Reporter) -> Result:
 def landmarks(job: Landmarks, load: LoadModel, reporter: Reporter) -> Result:
     """Do ``job`` and write ``job.out``: what ``rig`` writes without names and basis. Where there is no face to be seen they are
     laid out in front of the mesh, with confidence 0. Raises PTalkerError, Cancelled."""
-    check_writable(Path(job.out))
+    check_writable(job.out, job.mesh)
     vertices, faces = read_head(job.mesh)
     guide = read_guide(job.mesh)
     reporter.progress("finding the face", 0.0)

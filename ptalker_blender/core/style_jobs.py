@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from .errors import PTalkerError
-from .jobs import LoadModel, Reporter
+from .jobs import LoadModel, Reporter, style_files
 from .npz import check_writable
 from .protocol import Explain, FineTune, ReadStyle, Result
 
@@ -21,7 +21,7 @@ def read(job: ReadStyle, load: LoadModel, reporter: Reporter) -> Result:
     from .reference import read_style
     from .styles import save_style
 
-    _check_outputs(job.out, job.plot)
+    _check_outputs((job.out, job.plot), (job.reference,))
     if job.use not in USES:
         raise PTalkerError("option_invalid", f"A style is read from {', '.join(USES)}, not from '{job.use}'.")
     reference = read_reference(job.reference, reporter.cancelled)
@@ -46,7 +46,7 @@ def fine_tune(job: FineTune, load: LoadModel, reporter: Reporter) -> Result:
     from .preview import preview
     from .styles import save_style
 
-    _check_outputs(job.out, job.plot)
+    _check_outputs((job.out, job.plot), job.clips)
     paths = [Path(path) for path in job.clips]
     for path in paths:
         if not path.is_file():
@@ -68,7 +68,7 @@ def fine_tune(job: FineTune, load: LoadModel, reporter: Reporter) -> Result:
 
 def explain(job: Explain, load: LoadModel, reporter: Reporter) -> Result:
     """Do ``job``: the map of the style space. Raises PTalkerError."""
-    _check_outputs(job.out)
+    _check_outputs((job.out,), style_files(job.styles))
     from .explain import explain_styles
 
     explain_styles(load(), job.styles, Path(job.out))
@@ -76,11 +76,11 @@ def explain(job: Explain, load: LoadModel, reporter: Reporter) -> Result:
     return Result(job.id, job.out)
 
 
-def _check_outputs(*outs: str | None) -> None:
+def _check_outputs(outs: Sequence[str | None], inputs: Sequence[str]) -> None:
     """Before anything long: raises PTalkerError out_unwritable."""
-    for out in outs:
+    for i, out in enumerate(outs):
         if out is not None:
-            check_writable(Path(out))
+            check_writable(out, *outs[:i], *inputs)
 
 
 def _part(reporter: Reporter, start: float, end: float) -> Callable[[str, float], None]:

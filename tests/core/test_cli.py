@@ -134,6 +134,24 @@ def test_bad_out(capfd: pytest.CaptureFixture[str], speech: Path, tmp_path: Path
         refused(capfd, "generate", speech, "--out", out)
 
 
+def test_an_input_is_never_the_output(capfd: pytest.CaptureFixture[str], speech: Path, head: Path, tmp_path: Path) -> None:
+    sound, mesh, style = (tmp_path / name for name in ("in.ogg", "h.npz", "s.safetensors"))
+    sound.write_bytes(speech.read_bytes())
+    mesh.write_bytes(head.read_bytes())
+    style.write_bytes(b"style")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for arguments in (
+        ["generate", sound, "--out", sound], ["generate", sound, "--mesh", mesh, "--out", mesh], ["rig", mesh, "--out", mesh],
+        ["generate", sound, "--style", f"{style}:0.5", "--out", style], ["generate", sound, "--reference", mesh, "--out", mesh],
+        ["rig", mesh, "--landmarks", style, "--out", style], ["style", sound, "--out", sound],
+        ["style", sound, "--out", tmp_path / "a", "--plot", tmp_path / "a"],
+        ["finetune", mesh, "--out", tmp_path / "a", "--plot", mesh],
+    ):  # fmt: skip
+        assert "cannot take the place" in refused(capfd, *arguments)
+    assert "is a folder" in refused(capfd, "generate", sound, "--out", f"{tmp_path / 'new'}/")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_unknown_style(speech: Path, tmp_path: Path) -> None:
     done = call("generate", speech, "--out", tmp_path / "o.npz", "--style", "nobody's")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "nobody's" in done.stderr

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -45,3 +47,34 @@ def test_arrays_of_objects_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PTalkerError):
         write_npz(tmp_path / "o", {"a": np.array([{}], dtype=object)})
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_result_may_not_take_the_place_of(tmp_path: Path) -> None:
+    there, new = tmp_path / "in.npz", tmp_path / "out.npz"
+    there.write_text("earlier")
+    for out, others in ((there, [there]), (there, [None, tmp_path / "." / "in.npz"]), (new, [there, str(new)])):
+        with pytest.raises(PTalkerError, match="cannot take the place"):
+            check_writable(out, *others)
+    check_writable(there, new, None, "a\0b")
+    for folder in (f"{new}{os.sep}", f"{there}{os.sep}", f"{new}{os.sep}."):
+        with pytest.raises(PTalkerError, match="is a folder"):
+            check_writable(folder)
+    assert list(tmp_path.iterdir()) == [there] and there.read_text() == "earlier"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes")
+def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    real, link, pipe = tmp_path / "far" / "real.npz", tmp_path / "link.npz", tmp_path / "pipe"
+    link.symlink_to("far/real.npz")
+    for _ in range(2):  # what it leads to need not be there yet
+        check_writable(link)
+        write_npz(link, {"a": np.arange(3)})
+        assert link.is_symlink() and not real.is_symlink() and len(np.load(real)["a"]) == 3
+    with pytest.raises(PTalkerError, match="cannot take the place"):
+        check_writable(link, real)
+    os.mkfifo(pipe)
+    for out in (pipe, "/dev/null"):
+        with pytest.raises(PTalkerError, match="pipe or a device"):
+            check_writable(out)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["far", "link.npz", "pipe", "real.npz"]
