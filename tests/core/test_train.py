@@ -19,7 +19,7 @@ from ptalker_blender.core.channels import INDEX
 from ptalker_blender.core.data.corpus import REAL_TIMES
 from ptalker_blender.core.data.motion_set import MotionSet, find_shards
 from ptalker_blender.core.data.teacher import TeacherStyle
-from ptalker_blender.core.data.windows import said
+from ptalker_blender.core.data.windows import read_clips, said
 from ptalker_blender.core.errors import PTalkerError
 from ptalker_blender.core.model.ptalker import PTalker
 from ptalker_blender.core.train.loop import fit, step_rng
@@ -106,6 +106,36 @@ def test_corpus_notices_other_clips(data: Path, shards: Path, tmp_path: Path, ca
     shutil.copytree(more / "speech", more / "synthetic_more")
     assert cli.main(corpus_command(more, shards)) == 2
     assert "other clips" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that even root cannot read from its beginning")
+def test_a_settings_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").symlink_to("/proc/self/mem")
+    with pytest.raises(PTalkerError, match="cannot be read"):
+        read_settings(tmp_path / "c.toml")
+
+
+@pytest.mark.parametrize("line", ["{", '{"voice": "a"}', "3"])
+def test_a_manifest_that_is_damaged_is_named(data: Path, tmp_path: Path, line: str) -> None:
+    broken = shutil.copytree(data, tmp_path / "data") / "speech" / "manifest.jsonl"
+    first = broken.read_text("utf-8").splitlines()[0]
+    broken.write_text(f"{first}\n{line}\n", "utf-8")
+    with pytest.raises(PTalkerError, match=r"Line 2 of '.*manifest\.jsonl'") as error:
+        read_clips(tmp_path / "data")
+    assert error.value.code == "data_broken"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["corpus", "--data", "d", "--out", "o", "--quiet", "-5"], ["corpus", "--data", "d", "--out", "o", "--passes", "-1"],
+        ["corpus", "--data", "d", "--out", "o", "--threads", "-1"], ["evaluate", "d", "--report", "o", "--seed", "-1"],
+    ],
+)  # fmt: skip
+def test_numbers_below_what_can_be(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2 and f"{arguments[-1]} is below" in capsys.readouterr().err
 
 
 def test_train_writes_a_model_that_loads(data: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -348,12 +378,23 @@ def test_other_languages_are_drawn_oftener(data: Path, shards: Path) -> None:
 def test_settings_that_are_wrong_are_told(data: Path, shards: Path, tmp_path: Path) -> None:
     for change, words in (
         ("loop.step=5", "no setting loop.step"), ("train.steps=5", r"no table \[train\]"), ("loop.steps=many", "whole number"),
-        ("loop.steps", "not a setting"), ("weights.kl=true", "a number"),
+        ("loop.steps", "not a setting"), ("weights.kl=true", "a number"), ("data.shards=[1]", "a list of texts"),
+        ("data.seconds=2.0", "from 2.2 to 8"), ("data.seconds=0", "from 2.2 to 8"), ("loop.steps=-3", "from 1 to"),
+        ("loop.rate=nan", "from 0 to"), ("loop.workers=-1", "from 0 to"), ("model.width=0", "from 1 to"),
+        ("model.width=33", "a multiple of"), ("data.motion_heads=0", "from 1 to"), ("weights.kl=inf", "from 0 to"),
+        (f"loop.rate=1{400 * '0'}", "a number"), (f"loop.steps=1{5000 * '0'}", "a whole number"),
     ):  # fmt: skip
         with pytest.raises(PTalkerError, match=words):
             read_settings("default", [change])
     with pytest.raises(PTalkerError, match="default, quick"):
         read_settings("fast")
+    with pytest.raises(PTalkerError, match="no settings file"):
+        read_settings("a" * 5000)
+    with pytest.raises(PTalkerError, match="both 0"):
+        read_settings("default", ["data.real=0", "data.synthetic=0"])
+    with pytest.raises(PTalkerError, match=r"no table \[loop\]"):
+        (tmp_path / "flat.toml").write_text("loop = 3")
+        read_settings(tmp_path / "flat.toml", ["loop.steps=3"])
     assert read_settings("quick", ["weights.kl=0", "data.shards=['real_*']"]).data.shards == ("real_*",)
     with pytest.raises(PTalkerError, match="core corpus"):
         MotionTask(from_tables({}), data, tmp_path, shards / "fits")

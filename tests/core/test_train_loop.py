@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -150,6 +151,11 @@ def test_other_modules_and_no_numbers_are_told(tmp_path: Path) -> None:
     with pytest.raises(PTalkerError, match=r"last\.pt") as error:
         fit(other, settings(steps=2), tmp_path)
     assert error.value.code == "run_differs"
+    (tmp_path / "last.pt").write_bytes(pickle.dumps({"done": Path("x")}, protocol=2))
+    with pytest.raises(PTalkerError, match=r"last\.pt") as error:
+        fit(Toy(), settings(steps=2), tmp_path)
+    assert "weights_only" not in str(error.value), "no advice to load what may be any code"
+    (tmp_path / "last.pt").unlink()
     broken = Toy()
     broken.weights["error"] = float("inf")
     broken.modules["net"].register_forward_hook(lambda *_: torch.full((8, 2), float("nan"), requires_grad=True))

@@ -7,20 +7,22 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .evaluate import at_least
+
 
 def register(commands: Any) -> None:
     parser = commands.add_parser("corpus", help="make training shards from a data folder", description=__doc__)
     parser.add_argument("--data", metavar="DATA", type=Path, required=True, help="grid_s1, grid_dev, speech, heads, encoders")
     parser.add_argument("--out", metavar="SHARDS", type=Path, required=True, help="folder to write; about 1 GB a pass")
-    parser.add_argument("--passes", type=int, default=4, help="times that all clips are degraded anew (default: 4)")
+    parser.add_argument("--passes", type=at_least(1), default=4, help="times that all clips are degraded anew (default: 4)")
     parser.add_argument(
         "--speech-encoder",
         metavar="FOLDER|NAME",
         help="any Whisper, wav2vec2, HuBERT or WavLM, as transformers names it (default: the shipped one)",
     )
-    parser.add_argument("--quiet", metavar="N", type=int, default=160, help="windows without a voice (default: 160)")
+    parser.add_argument("--quiet", metavar="N", type=at_least(0), default=160, help="windows without a voice (default: 160)")
     parser.add_argument("--device", default="auto", help="that the speech encoder runs on: auto | cpu | cuda | mps")
-    parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: as torch likes)")
+    parser.add_argument("--threads", type=at_least(0), default=0, help="of the CPU (default: as torch likes)")
     parser.add_argument("--estimate-teacher", action="store_true", help="estimate the coarticulation teacher anew, too")
     parser.set_defaults(run=run)
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .options import Terminal, add_device
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return value
+def at_least(least: int) -> Callable[[str], int]:
+    """A whole number of an option; argparse says what is wrong with another."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} is below {least}")
+        return value
+
+    return number
 
 
 def register(commands: Any) -> None:
@@ -27,12 +33,12 @@ def register(commands: Any) -> None:
     parser.add_argument("--fits", metavar="FOLDER", type=Path, help="fitted tracks (data.fit); default: made beside OUT")
     parser.add_argument("--style", help="built-in style or style file (default: neutral)")
     parser.add_argument("--rig", action="store_true", help="faces moved by the rig head, not by their own shapes")
-    parser.add_argument("--most", metavar="N", type=_count, help="at most N clips of a group, for a quick look")
+    parser.add_argument("--most", metavar="N", type=at_least(1), help="at most N clips of a group, for a quick look")
     parser.add_argument("--card", metavar="FILE", type=Path, help="also write the model card's figures, for train.pack")
     parser.add_argument("--no-floor", action="store_true", help="without the ridge floor (saves a minute)")
     parser.add_argument("--no-speed", action="store_true", help="without the speed test")
-    parser.add_argument("--threads", metavar="N", type=_count, help="threads of torch")
-    parser.add_argument("--seed", type=int, default=0, help="of the upper face, the choice of clips, the styles")
+    parser.add_argument("--threads", metavar="N", type=at_least(1), help="threads of torch")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of the upper face, the choice of clips, the styles")
     add_device(parser)
     parser.set_defaults(run=run)
 

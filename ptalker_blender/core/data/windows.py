@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile as sf
 import torch
 
 from .. import SAMPLE_RATE
+from ..errors import PTalkerError
 from ..speech import HOP, WINDOW, SpeechEncoder
 from .augment import degrade, noise, other_voice, speed, stretch
 from .grid import read_grid
@@ -87,11 +89,18 @@ def read_clips(data: Path) -> list[Clip]:
             path = c.audio.relative_to(data).as_posix()
             clips.append(Clip("grid", c.speaker, path, c.split, c.phones, c.row, f"{folder}/{c.shard}", c.text))
     for manifest in (data / "speech" / "manifest.jsonl", *sorted(data.glob("synthetic_*/manifest.jsonl"))):
-        for line in manifest.read_text("utf-8").splitlines():
-            c = json.loads(line)
-            voice, path = c["voice"], f"{manifest.parent.name}/{c['file']}"
-            clips.append(Clip("speech", voice, path, c["split"], c["phones"], sentence=c["sentence"], language=c["language"]))
+        for number, line in enumerate(manifest.read_bytes().splitlines(), 1):
+            try:
+                clips.append(_spoken(manifest.parent.name, json.loads(line)))
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                what = f"Line {number} of '{manifest}' does not describe a clip."
+                raise PTalkerError("data_broken", what, "Copy the file anew, or delete the line.") from error
     return clips
+
+
+def _spoken(folder: str, c: dict[str, Any]) -> Clip:
+    voice, path = c["voice"], f"{folder}/{c['file']}"
+    return Clip("speech", voice, path, c["split"], c["phones"], sentence=c["sentence"], language=c["language"])
 
 
 def pack(clips: list[Clip], wanted: list[int], data: Path, rng: np.random.Generator, clean: bool):

@@ -267,9 +267,9 @@ class Loop:
                 self.scaler.load_state_dict(state["scaler"])
             for name in ("done", "spent", "stale", "best", "latest"):
                 setattr(self, name, state[name])
-        except Exception as error:  # damage and other sizes show as many kinds of errors
+        except Exception as error:  # damage and other sizes show as many kinds of errors, some of which advise to load any code
             raise PTalkerError(
-                "run_differs", f"'{path}' is damaged or was trained with other settings ({str(error).splitlines()[0]}).",
+                "run_differs", f"'{path}' is damaged or was trained with other settings.",
                 "Train into another folder, or remove this one.",
             ) from error  # fmt: skip
 

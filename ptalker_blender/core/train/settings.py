@@ -5,14 +5,18 @@ Whatever a file leaves out has the default given here; configs/default.toml says
 
 from __future__ import annotations
 
+import os
+import sys
 import tomllib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..channels import CHANNELS, LOWER_FACE
 from ..errors import PTalkerError
 from ..model.config import Config
+from ..speech import RATE, WINDOW
 from .loop import LoopSettings
 
 CONFIGS = Path(__file__).with_name("configs")
@@ -36,6 +40,21 @@ WEIGHTS: dict[str, float] = {
     "content_decode": 0.4,  # cross-reconstruction from motion content
     "outside": 1.0,  # channels below 0 or above 1
 }
+
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list of texts"}
+MUCH = 1e9
+# The least and the most of numbers for which these are not 0 and MUCH.
+RANGES: dict[str, tuple[float, float]] = {
+    "loop.steps": (1, MUCH), "loop.every": (1, MUCH), "loop.floor": (0, 1), "loop.ema": (0, 1), "loop.seed": (0, 2**62),
+    "loop.threads": (0, 1024), "loop.workers": (0, 256),
+    "data.restyled": (0, 1), "data.taught": (0, 1), "data.supposed": (0, 1), "data.quiet": (0, 1),
+    "data.seconds": (2.2, WINDOW / RATE),  # the motion encoder hears 2 s of it (motion_batch.CROP), and some frames are left
+    "data.motion_heads": (1, MUCH),
+    "model.channels": (len(CHANNELS), len(CHANNELS)), "model.aligned": (0, len(LOWER_FACE)), "model.dropout": (0, 1),
+    **{f"model.{name}": (1, MUCH) for name in (
+        "width", "heads", "blocks", "style", "kernel", "node_width", "node_heads", "readings", "frame_width", "places",
+    )},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,21 +98,25 @@ def read_settings(file: str | Path, changes: Iterable[str] = ()) -> RunSettings:
     """
     path = Path(file)
     built_in = CONFIGS / f"{file}.toml"
-    if not path.is_file():
-        if not built_in.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where the name is too long, or of a folder that is closed
+        if not os.path.isfile(built_in):
             names = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
             raise PTalkerError("config_missing", f"There is no settings file '{file}'.", f"Ready-made ones: {names}.")
         path = built_in
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise PTalkerError("config_broken", f"'{path}' cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
         raise PTalkerError("config_broken", f"'{path.name}' is not valid TOML: {error}.") from error
     for change in changes:
         name, equals, value = change.partition("=")
         table, dot, key = name.strip().partition(".")
         if not (equals and dot):
             raise PTalkerError("bad_setting", f"'{change}' is not a setting.", "Write it as loop.steps=500.")
-        tables.setdefault(table, {})[key] = value_of(value.strip())
+        values = tables.setdefault(table, {})
+        if isinstance(values, dict):  # else from_tables says so
+            values[key] = value_of(value.strip())
     return from_tables(tables)
 
 
@@ -113,29 +136,50 @@ def from_tables(tables: dict[str, Any]) -> RunSettings:
             if key not in known[table]:
                 raise PTalkerError("bad_setting", f"There is no setting {table}.{key}.", f"Known: {', '.join(known[table])}.")
             values[key] = like(f"{table}.{key}", value, known[table][key])
-    return RunSettings(
+            check_range(f"{table}.{key}", values[key])
+    settings = RunSettings(
         replace(defaults.loop, **tables.get("loop", {})),
         replace(defaults.data, **tables.get("data", {})),
         WEIGHTS | tables.get("weights", {}),
         tables.get("model", {}),
     )
+    check_together(settings)
+    return settings
+
+
+def check_range(name: str, value: Any) -> None:
+    """Raises PTalkerError bad_setting for a number that nothing can be trained with; NaN is in no range."""
+    least, most = RANGES.get(name, (0, MUCH))
+    if type(value) in (int, float) and not least <= value <= most:
+        raise PTalkerError("bad_setting", f"{name} is {value}, but should be from {least:g} to {most:g}.")
+
+
+def check_together(settings: RunSettings) -> None:
+    """Raises PTalkerError bad_setting for settings that do not go with each other."""
+    if settings.data.real + settings.data.synthetic < 1:
+        raise PTalkerError("bad_setting", "data.real and data.synthetic are both 0.", "Train with one of them at least.")
+    model = Config(**settings.model)
+    for width, heads in (("width", "heads"), ("node_width", "node_heads")):
+        if getattr(model, width) % getattr(model, heads):
+            raise PTalkerError("bad_setting", f"model.{width} must be a multiple of model.{heads}.")
+    if model.kernel % 2 == 0:
+        raise PTalkerError("bad_setting", f"model.kernel is {model.kernel}, but should be an odd number.")
 
 
 def value_of(text: str) -> Any:
     """A TOML value; whatever is none is text."""
     try:
         return tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # TOMLDecodeError is a ValueError, and so is a number of too many digits
         return text
 
 
 def like(name: str, value: Any, default: Any) -> Any:
     """``value`` as the kind that ``default`` is of; whole numbers are numbers, too. Raises PTalkerError bad_setting."""
-    if isinstance(default, tuple) and isinstance(value, list):
+    if isinstance(default, tuple) and isinstance(value, list) and all(isinstance(each, str) for each in value):
         return tuple(value)
-    if type(default) is float and type(value) is int:
+    if type(default) is float and type(value) is int and abs(value) <= sys.float_info.max:
         return float(value)
     if type(value) is not type(default):
-        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list"}[type(default)]
-        raise PTalkerError("bad_setting", f"{name} is {value!r}, but should be {kind}.")
+        raise PTalkerError("bad_setting", f"{name} is {value!r}, but should be {KINDS[type(default)]}.")
     return value
