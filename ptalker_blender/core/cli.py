@@ -1,17 +1,21 @@
 """The command line, ``python -m ptalker_blender.core COMMAND``.
 
 Exit codes: 0; 2 for input that a person can mend, with one sentence on stderr; 1 for a fault of ours, also one
-sentence (set PTALKER_TRACEBACK=1 to see more); 130 when interrupted.
+sentence (set PTALKER_TRACEBACK=1 to see more); 130 when interrupted or told to end (SIGTERM).
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 
 from . import __version__
 from .commands.options import Parser
@@ -48,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
-        return args.run(args)
+        with interrupted_by_sigterm():
+            return args.run(args)
     except PTalkerError as error:
         return _say(error, 2)
     except KeyboardInterrupt:
@@ -61,6 +66,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         known = as_ptalker_error(error)
         return _say(known, 1 if known.code == "internal" else 2)
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM cleans up as Ctrl-C does, and leaves no unfinished file. What handles or ignores it already goes on doing so."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _say(error: PTalkerError, code: int) -> int:

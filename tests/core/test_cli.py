@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +154,35 @@ def test_an_input_is_never_the_output(capfd: pytest.CaptureFixture[str], speech:
         assert "cannot take the place" in refused(capfd, *arguments)
     assert "is a folder" in refused(capfd, "generate", sound, "--out", f"{tmp_path / 'new'}/")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, nothing that is told to end hears of it")
+def test_sigterm_leaves_no_unfinished_file(speech: Path, head: Path, tmp_path: Path) -> None:
+    arguments = ["generate", speech, "--mesh", head, "--fps", "240", "--out", tmp_path / "o.npz"]
+    process = subprocess.Popen([sys.executable, "-m", "ptalker_blender.core", *map(str, arguments)], cwd=ROOT)
+    while process.poll() is None and not any(part.stat().st_size for part in tmp_path.glob(".*.part")):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 130 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, nothing that is told to end hears of it")
+def test_sigterm_interrupts_the_command_alone() -> None:
+    """Not a program that called it in a thread; afterwards all is as it was."""
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), cli.interrupted_by_sigterm():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+    seen = []
+
+    def in_thread() -> None:
+        with cli.interrupted_by_sigterm():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    thread.join()
+    assert seen == [before]
 
 
 def test_unknown_style(speech: Path, tmp_path: Path) -> None:
