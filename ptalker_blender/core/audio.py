@@ -25,6 +25,7 @@ SILENCE = 1e-4  # peak amplitude (-80 dBFS): below this there is nothing to hear
 SILENT_SENTENCE = "The sound is silent, so the mouth stays closed."
 _BLOCK = 1 << 18  # input frames a block
 _LOUDEST = 1e6  # float files may hold more than 1.0, but beyond this the numbers are no sound
+_UNKNOWN = 0x7FFF0000  # bytes; streamed wavs state 0x7FFFF000 (sox, espeak), 0xFFFFFFFF (ffmpeg) or about as much
 _RATES = range(1000, 768_001)  # Hz
 _NEEDS_AAC = {".m4a", ".mp4", ".m4v", ".aac", ".mov", ".mkv", ".webm", ".wma", ".3gp", ".avi"}
 
@@ -167,7 +168,7 @@ def _decoded(path: Path, cancelled: Callable[[], bool] | None) -> Iterator[tuple
     _check_file(path)
     try:
         with _opened(path) as file:
-            yield from _read(file, path.name, cancelled)
+            yield from _read(file, path.name, _share_of_wav(path), cancelled)
     # TypeError: soundfile wants to be told the rate of headerless (.raw) files.
     except (soundfile.LibsndfileError, TypeError) as error:
         fix = f"Convert it to {FORMATS}."
@@ -177,7 +178,26 @@ def _decoded(path: Path, cancelled: Callable[[], bool] | None) -> Iterator[tuple
         raise PTalkerError("audio_unreadable", f"'{path.name}' cannot be read as sound.", fix) from error
 
 
-def _read(file: soundfile.SoundFile, name: str, cancelled: Callable[[], bool] | None) -> Iterator[tuple[int, np.ndarray]]:
+def _share_of_wav(path: Path) -> float:
+    """Share of a wav's samples that are in the file, 0..1: libsndfile takes a file that was cut off for a shorter one. 1 for
+    what is no wav, and for one that was streamed, whose length nobody knew when it began."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        if file.read(4) != b"RIFF" or file.read(8)[4:] != b"WAVE":
+            return 1.0
+        while len(head := file.read(8)) == 8:
+            length = int.from_bytes(head[4:], "little")
+            if head[:4] == b"data":
+                return 1.0 if length == 0 or length >= _UNKNOWN else min(1.0, (size - file.tell()) / length)
+            file.seek(length + length % 2, os.SEEK_CUR)
+    return 1.0
+
+
+def _read(
+    file: soundfile.SoundFile, name: str, share: float, cancelled: Callable[[], bool] | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """``share`` of its samples are in the file."""
     rate = file.samplerate
     if rate not in _RATES:
         raise PTalkerError("audio_invalid", f"The sound '{name}' has an impossible sample rate of {rate} Hz.")
@@ -199,6 +219,7 @@ def _read(file: soundfile.SoundFile, name: str, cancelled: Callable[[], bool] | 
         yield rate, block.mean(axis=1)
     if frames == 0:
         raise PTalkerError("audio_empty", f"The sound '{name}' is empty.")
+    stated = max(stated, frames / max(share, 1e-9))
     if frames < stated - rate // 2:
         sentence = f"The sound '{name}' is damaged: {frames / rate:.1f} of its {stated / rate:.1f} s can be read."
         raise PTalkerError("audio_unreadable", sentence, "Save or download it again.")

@@ -129,6 +129,30 @@ def test_half_a_file(tmp_path: Path) -> None:
     assert "damaged" in failure(path).sentence
 
 
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "MS_ADPCM"])
+def test_a_wav_that_was_cut_off(tmp_path: Path, subtype: str) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(44100, 4.0, 2), 44100, subtype=subtype)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 4])
+    assert re.search(r"damaged: (0\.9|1\.0) of its (3\.9|4\.0) s", failure(path).sentence)
+    path.write_bytes(data + b"more that is no chunk")
+    assert len(load_audio(path)) == pytest.approx(4 * SAMPLE_RATE, rel=0.01)
+    path.write_bytes(data[:-1000])
+    assert len(load_audio(path)) == pytest.approx(4 * SAMPLE_RATE, rel=0.05)
+
+
+@pytest.mark.parametrize("stated", [0, 0x7FFFF000, 0x7FFFF024, 0x80000000, 0xFFFFFFFF])
+def test_a_streamed_wav_does_not_know_its_length(tmp_path: Path, stated: int) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(16000, 2.0), 16000, subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    for at in (4, data.index(b"data") + 4):
+        data[at : at + 4] = stated.to_bytes(4, "little")
+    path.write_bytes(data)
+    assert len(load_audio(path)) == 2 * SAMPLE_RATE
+
+
 def test_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audio, "MAX_SECONDS", 1)
     soundfile.write(tmp_path / "long.flac", tone(16000, 2), 16000)
