@@ -147,8 +147,8 @@ def test_a_streamed_wav_does_not_know_its_length(tmp_path: Path, stated: int) ->
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(16000, 2.0), 16000, subtype="PCM_16")
     data = bytearray(path.read_bytes())
-    for at in (4, data.index(b"data") + 4):
-        data[at : at + 4] = stated.to_bytes(4, "little")
+    for at, length in ((4, stated or 8), (data.index(b"data") + 4, stated)):
+        data[at : at + 4] = length.to_bytes(4, "little")
     path.write_bytes(data)
     assert len(load_audio(path)) == 2 * SAMPLE_RATE
 
