@@ -23,9 +23,11 @@ MAX_SECONDS = 3 * 3600
 LEAST_SECONDS = 0.1  # of a clip's sound
 SILENCE = 1e-4  # peak amplitude (-80 dBFS): below this there is nothing to hear
 SILENT_SENTENCE = "The sound is silent, so the mouth stays closed."
+CUT_SENTENCE = "The end of the sound file is not marked as such: it may have been cut off."
 _BLOCK = 1 << 18  # input frames a block
 _LOUDEST = 1e6  # float files may hold more than 1.0, but beyond this the numbers are no sound
 _UNKNOWN = 0x7FFF0000  # bytes; streamed wavs state 0x7FFFF000 (sox, espeak), 0xFFFFFFFF (ffmpeg) or about as much
+_OGG_PAGE = 27 + 255 + 255 * 255  # bytes at most
 _RATES = range(1000, 768_001)  # Hz
 _NEEDS_AAC = {".m4a", ".mp4", ".m4v", ".aac", ".mov", ".mkv", ".webm", ".wma", ".3gp", ".avi"}
 
@@ -36,6 +38,7 @@ class Sound:
 
     path: Path
     samples: int  # at 16 kHz: round(seconds * 16000)
+    cut_off: bool = False  # perhaps: an ogg file without the mark of its end
 
     def blocks(self, cancelled: Callable[[], bool] | None = None) -> Iterator[np.ndarray]:
         """The samples of load_audio, block by block [b]. Raises what load_audio raises."""
@@ -51,7 +54,7 @@ def check_audio(path: str | Path, cancelled: Callable[[], bool] | None = None) -
     frames, rate = 0, SAMPLE_RATE
     for rate, block in _decoded(path, cancelled):  # noqa: B007
         frames += len(block)
-    return Sound(path, _count(frames, rate))
+    return Sound(path, _count(frames, rate), _lacks_end(path))
 
 
 def load_audio(path: str | Path, cancelled: Callable[[], bool] | None = None) -> np.ndarray:
@@ -192,6 +195,20 @@ def _share_of_wav(path: Path) -> float:
                 return 1.0 if length == 0 or length >= _UNKNOWN else min(1.0, (size - file.tell()) / length)
             file.seek(length + length % 2, os.SEEK_CUR)
     return 1.0
+
+
+def _lacks_end(path: Path) -> bool:
+    """Of an ogg file, whether its last page is not the last of its stream, or not all there. Some streams never mark it."""
+    with path.open("rb") as file:
+        if file.read(4) != b"OggS":
+            return False
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 2 * _OGG_PAGE))
+        page = file.read()
+    page = page[page.rfind(b"OggS") :]
+    if len(page) < 27 or not page[5] & 4:  # a head of 27 bytes with flags, the count of segments, their sizes, the segments
+        return True
+    sizes = page[27 : 27 + page[26]]
+    return len(sizes) < page[26] or len(page) < 27 + page[26] + sum(sizes)
 
 
 def _read(

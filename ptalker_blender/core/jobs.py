@@ -81,7 +81,7 @@ def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
 
     All input but the style is checked before the model is asked for. Raises PTalkerError, Cancelled.
     """
-    from .audio import SILENT_SENTENCE, check_audio
+    from .audio import CUT_SENTENCE, SILENT_SENTENCE, check_audio
 
     check_options(job.fps, job.strength, job.seed)
     gains = Gains(job.jaw, job.lips, job.upper_face, job.blink).checked()
@@ -120,6 +120,7 @@ def generate(job: Generate, load: LoadModel, reporter: Reporter) -> Result:
         frames = Frames(head[0], basis, weights) if job.vertices else None
     _write(job.out, arrays, frames, reporter)
     warnings += [SILENT_SENTENCE] if heard.silent else []
+    warnings += [CUT_SENTENCE] if sound.cut_off else []
     return Result(job.id, job.out, len(weights), seconds, tuple(warnings))
 
 

@@ -153,6 +153,20 @@ def test_a_streamed_wav_does_not_know_its_length(tmp_path: Path, stated: int) ->
     assert len(load_audio(path)) == 2 * SAMPLE_RATE
 
 
+def test_an_ogg_that_may_have_been_cut_off(tmp_path: Path) -> None:
+    """It is heard as far as it goes: streams need not mark their end."""
+    path = tmp_path / "a.ogg"
+    soundfile.write(path, np.random.default_rng(0).standard_normal(44100 * 3) * 0.1, 44100)
+    data = path.read_bytes()
+    assert not check_audio(path).cut_off
+    pages = [at.start() for at in re.finditer(b"OggS", data)]
+    for end in (pages[-1], len(data) - 50, len(data) // 2, pages[-1] + 10):
+        path.write_bytes(data[:end])
+        assert check_audio(path).cut_off, end
+    soundfile.write(tmp_path / "a.wav", tone(16000, 1), 16000)
+    assert not check_audio(tmp_path / "a.wav").cut_off
+
+
 def test_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audio, "MAX_SECONDS", 1)
     soundfile.write(tmp_path / "long.flac", tone(16000, 2), 16000)

@@ -87,6 +87,13 @@ def test_silence_keeps_the_mouth_closed_and_says_so(tmp_path: Path) -> None:
     assert weights.shape == (60, 52) and weights[:, CHANNELS.index("jawOpen")].max() < 0.05
 
 
+def test_an_ogg_that_was_cut_off_is_heard_and_told(speech: Path, tmp_path: Path) -> None:
+    data = speech.read_bytes()
+    (tmp_path / "a.ogg").write_bytes(data[: len(data) // 2])
+    done = call("generate", tmp_path / "a.ogg", "--out", tmp_path / "out.npz")
+    assert done.returncode == 0 and "cut off" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 def test_info() -> None:
     done = call("info")
     assert (done.returncode, done.stderr) == (0, "")
