@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-__version__ = "0.10.0"
+__version__ = "0.11.0"
 PROTOCOL_VERSION = 2
 SAMPLE_RATE = 16000  # Hz, what the speech encoder hears

@@ -52,7 +52,7 @@ def preview(model: PTalker, style: Style, cancelled: Callable[[], bool] | None =
     neutral = Style(model.network.styles[NEUTRAL].float())
     said, page = _said(model, neutral, heard), Image.new("RGB", (2 * SIZE, 2 * SIZE))
     for i, wanted in enumerate(SHAPES.values()):
-        amount = sum(said[..., INDEX[name]] * much for name, much in wanted.items())
+        amount = np.sum([said[..., INDEX[name]] * much for name, much in wanted.items()], axis=0)
         piece, frame = np.unravel_index(int(np.argmax(amount)), amount.shape)
         weights = _said(model, style, heard[int(piece)][None])[0, frame]
         page.paste(mouth(skin, weights), (SIZE * (i % 2), SIZE * (i // 2)))
