@@ -41,6 +41,12 @@ def strip_range(strip: Any) -> tuple[int, int]:
     return int(strip.frame_final_start), int(strip.frame_final_end)
 
 
+def move_strip(strip: Any, frames: int) -> None:
+    """Move a strip as a whole ("content_start" from 5.2)."""
+    start = "content_start" if hasattr(strip, "content_start") else "frame_start"
+    setattr(strip, start, getattr(strip, start) + frames)
+
+
 def strip_source_second(strip: Any, fps: float) -> float:
     """Where in its file (seconds) a sound strip without retiming starts to sound at its first audible frame."""
     if hasattr(strip, "content_start"):

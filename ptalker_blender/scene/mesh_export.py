@@ -14,8 +14,11 @@ def rest_positions(mesh: bpy.types.Mesh) -> np.ndarray:
     """[V, 3] float32: the reference shape key where there is one, else the vertices; without modifiers or animation."""
     keys = mesh.shape_keys
     positions = np.empty(3 * len(mesh.vertices), np.float32)
+    stored = mesh.attributes.get("position")
     if keys is not None:
         keys.reference_key.points.foreach_get("co", positions)  # .points is 100 times faster than .data
+    elif stored is not None and len(stored.data) == len(mesh.vertices):  # it is empty in Edit Mode
+        stored.data.foreach_get("vector", positions)  # 100 times faster than .vertices, and panels ask at every redraw
     else:
         mesh.vertices.foreach_get("co", positions)
     return positions.reshape(-1, 3)

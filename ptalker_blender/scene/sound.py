@@ -181,8 +181,7 @@ def move_later(copy: bpy.types.Scene, strip: Any, frames: int) -> None:
     # Where it meets another strip Blender puts it into another channel, which may be muted.
     for channel in copy.sequence_editor.channels:
         channel.mute = False
-    start = "content_start" if hasattr(strip, "content_start") else "frame_start"  # from 5.2, until 5.1
-    setattr(strip, start, getattr(strip, start) + frames)
+    compat.move_strip(strip, frames)
 
 
 def any_sound(wav: Path) -> bool:

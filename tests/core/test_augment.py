@@ -59,6 +59,14 @@ def test_a_recording_chain_keeps_time(speech: np.ndarray) -> None:
         assert abs(lag(speech, heard)) <= 0.03  # a room smears what it hears
 
 
+def test_codecs_lose_something_and_keep_time(speech: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    for codec in augment.CODECS:
+        monkeypatch.setattr(augment, "CODECS", [codec])
+        heard = augment.compressed(speech, np.random.default_rng(1))
+        assert len(heard) == len(speech) and abs(lag(speech, heard)) <= 0.002, codec
+        assert 0.8 < np.corrcoef(speech, heard)[0, 1] < 0.9999, codec
+
+
 def test_voiceless_windows_are_sound_without_speech() -> None:
     rng = np.random.default_rng(0)
     for kind in range(5):

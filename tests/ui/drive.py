@@ -27,6 +27,7 @@ BUTTON = {SIDEBAR: (100, 130), TIMELINE: (100, 130)}
 CANCEL = {SIDEBAR: (-46, 130), TIMELINE: (-46, 130)}
 STYLE_HEADER, RIG_HEADER, MARKS_HEADER = (60, 194), (60, 220), (60, 246)  # where those above are closed
 PROPOSE = (100, 274)
+ADD_STYLE = (-50, 324)  # beside the list, below what is said of a style
 REFERENCE, READ = (90, 493), (120, 572)  # below a result: the field for the reference, the button once it is filled
 LONG = 300.0  # s; a machine that is busy elsewhere takes its time
 
@@ -213,11 +214,18 @@ class Tour:
             self.desk.settle()
             self.desk.key(key)
         self.desk.settle()
+        self.desk.move(self.desk.at(SIDEBAR, *READ))  # Blender draws the button, which was grey, when the mouse comes
+        self.desk.settle()
         self.desk.click(self.desk.at(SIDEBAR, *READ))
         seen = self.desk.wait(lambda s: s["styles"] and not s["running"], LONG)
         self.check(f"a style is read: {seen and seen['result']}", seen and seen["styles"] == 1)
         self.rest()
         self.panel("styles")
+        self.desk.click(self.desk.at(SIDEBAR, *ADD_STYLE))
+        self.desk.settle()
+        x, y, width, height = self.desk.region(SIDEBAR)
+        self.desk.shot("styles_menu", (x - 260, y, width + 260, height))
+        self.desk.key("Escape")
         self.heighten(185)
 
     def landmarks(self) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
+import soundfile
 from scipy.signal import butter, fftconvolve, resample_poly, sosfilt
 
 from .. import SAMPLE_RATE
+
+# how libsndfile calls it, and its compression level, from little to much
+CODECS = (("OGG", "OPUS", 0.9, 1.0), ("OGG", "VORBIS", 0.6, 1.0), ("MP3", "MPEG_LAYER_III", 0.6, 0.99))
 
 
 def speed(audio: np.ndarray, factor: float) -> tuple[np.ndarray, float]:
@@ -77,8 +83,25 @@ def noise(audio: np.ndarray, rng: np.random.Generator, snr_db: float) -> np.ndar
     return (audio + hiss * (level / np.sqrt(np.mean(hiss**2)) * 10 ** (-snr_db / 20))).astype(np.float32)
 
 
+def compressed(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """As a lossy codec leaves it, 7 to 40 kb/s; none of them delays anything."""
+    form, kind, least, most = CODECS[rng.integers(len(CODECS))]
+    file = io.BytesIO()
+    soundfile.write(file, audio, SAMPLE_RATE, format=form, subtype=kind, compression_level=rng.uniform(least, most))
+    file.seek(0)
+    heard, _ = soundfile.read(file, dtype="float32")
+    return np.pad(heard, (0, max(0, len(audio) - len(heard))))[: len(audio)]
+
+
+def telephone(audio: np.ndarray) -> np.ndarray:
+    """Companding to 8 bits, mu-law."""
+    y = np.sign(audio) * np.log1p(255 * np.abs(audio)) / np.log(256)
+    y = np.round(y * 127) / 127
+    return np.sign(y) * (256 ** np.abs(y) - 1) / 255
+
+
 def degrade(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One random recording chain: microphone, room, noise, level, quantisation."""
+    """One random recording chain: microphone, room, noise, level, codec."""
     if rng.random() < 0.7:
         audio = equalise(audio, rng)
     if rng.random() < 0.35:
@@ -87,8 +110,9 @@ def degrade(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         audio = noise(audio, rng, rng.uniform(3, 35))
     peak = np.abs(audio).max() + 1e-6
     audio = audio / peak * 10 ** (rng.uniform(-26, -0.5) / 20)
-    if rng.random() < 0.15:  # telephone companding: 8 bits, mu-law
-        y = np.sign(audio) * np.log1p(255 * np.abs(audio)) / np.log(256)
-        y = np.round(y * 127) / 127
-        audio = np.sign(y) * (256 ** np.abs(y) - 1) / 255
-    return audio.astype(np.float32)
+    coded = rng.random()
+    if coded < 0.15:
+        audio = telephone(audio)
+    elif coded < 0.3:
+        audio = compressed(audio, rng)
+    return audio.clip(-1, 1).astype(np.float32)
