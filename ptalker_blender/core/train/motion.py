@@ -230,7 +230,7 @@ class MotionTask:
         net = modules["net"]
         assert isinstance(net, PTalker)
         self.set_styles(net)
-        return self.validation(net, net.styles["neutral"])
+        return self.validation(net, net.styles["neutral"], net.styles["teacher"])
 
     def save(self, modules: dict[str, nn.Module], path: Path, figures: dict[str, float]) -> None:
         net = modules["net"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ BATCH = 16
 
 
 class Validation:
-    """Figures of a network on the dev windows, in one style.
+    """Figures of a network on the dev windows: in the neutral style, and against the teacher in the teacher's.
 
     ``predict(features [B, 2 M, C], feature_times [2 M] s, style [B, s], times [T] s)`` -> weights [B, T, K], unclamped.
     """
@@ -39,36 +39,40 @@ class Validation:
         self.truth: dict[int, np.ndarray] = {}  # the teacher's gap in synthetic windows
 
     @torch.no_grad()
-    def __call__(self, predict: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], style: Tensor) -> dict[str, float]:
+    def __call__(
+        self, predict: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], style: Tensor, taught: Tensor
+    ) -> dict[str, float]:
         """r_s1, r_unseen, r_teacher: correlation of the lip gap; lve_s1, lve_unseen: mm2; closed: share of closures that
-        close; score: what the best checkpoint is chosen by. ``style`` [s] is on the network's device."""
+        close; score: what the best checkpoint is chosen by. ``style`` [s], neutral, and ``taught`` [s], the teacher's as it is
+        compared with him, are on the network's device."""
         groups: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"s1": [], "unseen": [], "teacher": []}
         errors: dict[str, list[Tensor]] = {"s1": [], "unseen": []}
         met: list[bool] = []
-        for i, z in self.decoded(predict, style):
-            distance = self.gap.distance(z).numpy()
-            if i in self.dev.real_set:
-                for group, ours, true, error in self.real(i, z, distance):
-                    groups[group].append((ours, true))
-                    errors[group].append(error)
-            else:
-                met += self.teacher(i, distance, groups["teacher"])
+        synthetic = [i for i in range(len(self.dev.windows)) if i not in self.dev.real_set]
+        for i, z in self.decoded(predict, style, sorted(self.dev.real_set)):
+            for group, ours, true, error in self.real(i, z, self.gap.distance(z).numpy()):
+                groups[group].append((ours, true))
+                errors[group].append(error)
+        for i, z in self.decoded(predict, style, synthetic):
+            met += self.met(i, self.gap.distance(z).numpy())
+        for i, z in self.decoded(predict, taught, synthetic):
+            groups["teacher"].append((self.gap.distance(z).numpy(), self.teacher(i)))
         r = {k: round(pooled_r(v), 4) for k, v in groups.items() if v}
         lve = {k: round(float(torch.cat(v).mean()), 3) for k, v in errors.items() if v}
-        score = 0.4 * r.get("s1", 0.0) + 0.3 * r.get("unseen", 0.0) + 0.3 * r.get("teacher", 0.0)
+        score = 0.4 * r.get("s1", 0.0) + 0.3 * r.get("unseen", 0.0) + 0.3 * r.get("teacher", 0.0) - 0.01 * lve.get("s1", 0.0)
         return (
             {f"r_{k}": v for k, v in r.items()}
             | {f"lve_{k}": v for k, v in lve.items()}
             | {"closed": round(sum(met) / max(len(met), 1), 4), "score": round(score, 4)}
         )
 
-    def decoded(self, predict: Callable[..., Tensor], style: Tensor) -> Iterable[tuple[int, Tensor]]:
-        """Every window's number and finished weights [T, K] at 25 fps, on the CPU."""
+    def decoded(self, predict: Callable[..., Tensor], style: Tensor, windows: Sequence[int]) -> Iterable[tuple[int, Tensor]]:
+        """Of these windows the numbers and finished weights [T, K] at 25 fps, on the CPU."""
         device = style.device
         audio_times = (torch.arange(WINDOW) / RATE).to(device)
         times = torch.from_numpy(self.times).float().to(device)
-        for first in range(0, len(self.dev.windows), BATCH):
-            here = range(first, min(first + BATCH, len(self.dev.windows)))
+        for first in range(0, len(windows), BATCH):
+            here = windows[first : first + BATCH]
             heard = torch.from_numpy(np.stack([self.dev.hear(i) for i in here])).to(device)
             z = predict(heard, audio_times, style.expand(len(here), -1), times)
             finish = getattr(predict, "finish", clamp_weights)  # a baseline has no contact step
@@ -94,12 +98,14 @@ class Validation:
         Its mean is the lip vertex error of the field (MeshTalk, Richard et al. 2021), here on the ICT neutral head."""
         return ((z - true) @ self.lips).unflatten(1, self.shape).square().sum(-1).amax(1)
 
-    def teacher(self, i: int, distance: np.ndarray, pairs: list) -> list[bool]:
-        """Adds synthetic window i's gaps to ``pairs`` -> of each p, b, m whether the lips meet."""
-        dev = self.dev
+    def teacher(self, i: int) -> np.ndarray:
+        """The lip gap [T] that the teacher shows in synthetic window i."""
         if i not in self.truth:
-            z_true, _ = dev.target(i, self.times, TeacherStyle.neutral())
+            z_true, _ = self.dev.target(i, self.times, TeacherStyle.neutral())
             self.truth[i] = self.gap.distance(torch.from_numpy(z_true)).numpy()
-        pairs.append((distance, self.truth[i]))
+        return self.truth[i]
+
+    def met(self, i: int, distance: np.ndarray) -> list[bool]:
+        """Of each p, b, m of synthetic window i whether the lips meet."""
         rest = float(self.gap.rest[1].norm())
-        return closures(distance, self.times, said(dev.windows[i].segments, dev.clips), rest)
+        return closures(distance, self.times, said(self.dev.windows[i].segments, self.dev.clips), rest)
