@@ -32,7 +32,7 @@ class Row:
     cross: bool = True
     synthetic: bool = True
     real: bool = True
-    near: bool = False  # neither convolutions of content nor attention among frames: cross-attention alone looks beside
+    beside: bool = True  # convolutions of content and attention among frames, which look beside the instant as well
 
 
 ROWS: dict[str, Row] = {
@@ -41,8 +41,8 @@ ROWS: dict[str, Row] = {
     "published": Row("PTalker as published", kind="published"),
     "no_graph": Row("no graph attention: one linear map", ("style_foreign", "cross_foreign"), graph=False),
     "diagonal": Row("no cross-attention: diagonal", ("r_s1", "r_unseen", "lag", "lve_s1"), window=False),
-    "cross_alone": Row("no convolutions, no attention among frames", ("r_s1", "r_unseen", "lag", "lve_s1"), near=True),
-    "instant": Row("nor cross-attention", ("r_s1", "r_unseen", "lag", "lve_s1"), near=True, window=False),
+    "cross_alone": Row("no convolutions, no attention among frames", ("r_s1", "r_unseen", "lag", "lve_s1"), beside=False),
+    "instant": Row("nor cross-attention", ("r_s1", "r_unseen", "lag", "lve_s1"), beside=False, window=False),
     "no_contrastive": Row("no contrastive loss", ("sync", "r_unseen", "cross_motion"), weights=("contrastive",)),
     "no_kl": Row("no KL", ("modality", "cross_motion"), weights=("kl",)),
     "no_disentanglement": Row(
@@ -74,7 +74,7 @@ def settings_of(row: Row, base: RunSettings, seed: int) -> RunSettings:
     if not row.real:
         data = replace(data, real=0, synthetic=windows)
     model = base.model | ({} if row.graph else {"graph": False, "aligned": 0}) | ({} if row.window else {"cross": "diagonal"})
-    model |= {"kernel": 1, "reach_self": 0.0} if row.near else {}
+    model |= {} if row.beside else {"kernel": 1, "reach_self": 0.0}
     weights = base.weights | dict.fromkeys(row.weights, 0.0)
     return RunSettings(replace(base.loop, seed=seed), data, weights, model)
 

@@ -63,7 +63,7 @@ def preview(model: PTalker, style: Style, cancelled: Callable[[], bool] | None =
 
 @torch.no_grad()
 def _said(model: PTalker, style: Style, heard: Tensor) -> np.ndarray:
-    """content [n, N, d] in a style -> weights [n, T, K]; only what all that reaches it was heard of."""
+    """content [n, N, d] in a style -> weights [n, T, K], without the first and the last second, which hear too little."""
     net = model.network
     times = torch.arange(round((PIECE - 2.0) * FPS), device=model.device) / FPS + 1.0
     at = (torch.arange(heard.shape[1], device=model.device) + 0.25) * STEP

@@ -29,11 +29,11 @@ class PTALKER_OT_bake_keys(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         obj = context.view_layer.objects.active
         try:
-            line, action = bake.bake(context, obj, obj.ptalker.bake_keys)
+            line, action, warnings = bake.bake(context, obj, obj.ptalker.bake_keys)
         except PTalkerError as error:
             RUN.error = error
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        RUN.error, RUN.result, RUN.warnings, RUN.actions = None, [line], [], [action]
+        RUN.error, RUN.result, RUN.warnings, RUN.actions = None, [line], warnings, [action]
         self.report({"INFO"}, f"PTalker: {line}")
         return {"FINISHED"}

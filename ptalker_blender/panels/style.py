@@ -160,10 +160,10 @@ def draw_style(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         layout.label(text="Neutral: add a style", icon="INFO")
     elif settings.active_row < len(settings.rows):
         active = settings.rows[settings.active_row]
-        own = style_library.is_style(active.text)
-        if own:
+        if style_library.is_style(active.text):
             draw_text(layout, style_library.sentence(active.text), "INFO")
-        if shown := picture.style_icon(active.name, active.text if own else None):
+        known = active.text is None or style_library.is_style(active.text)
+        if known and (shown := picture.style_icon(active.name, active.text)):
             layout.template_icon(shown, scale=MOUTHS)
     column = layout.column()
     column.use_property_split, column.use_property_decorate = True, False

@@ -35,10 +35,10 @@ def check(obj: bpy.types.Object | None) -> bpy.types.Modifier:
     return shown[0]
 
 
-def bake(context: bpy.types.Context, obj: bpy.types.Object, count: int) -> tuple[str, str]:
+def bake(context: bpy.types.Context, obj: bpy.types.Object, count: int) -> tuple[str, str, list[str]]:
     """At most ``count`` new shape keys with curves in a new Action; the cache is turned off, not removed.
 
-    -> (a line for people, the Action's name). Raises PTalkerError; then nothing has changed.
+    -> (a line for people, the Action's name, warnings). Raises PTalkerError; then nothing has changed.
     """
     modifier = check(obj)
     positions, _ = cache.read_pc2(Path(bpy.path.abspath(modifier.filepath)))
@@ -53,13 +53,14 @@ def bake(context: bpy.types.Context, obj: bpy.types.Object, count: int) -> tuple
         raise PTalkerError("cache_still", "Nothing moves in the vertex cache, so there is nothing to bake.")
     first = round(modifier.frame_start)
     undo: list[Callable[[], None]] = []
+    warnings: list[str] = []
     try:
         still = np.zeros(len(positions))
         curves = {(value_path(name), 0): still for name in _hidden(obj, mask)}
         names = _add_keys(obj, rest_positions(obj.data), found.shapes, undo)
         curves |= {(value_path(name), 0): values for name, values in zip(names, found.weights.T, strict=True)}
         clip = modifier.name.removeprefix(f"{cache.PREFIX} - ")
-        action = write_action(obj.data.shape_keys, f"{obj.name} - {clip} baked", first, curves, undo)
+        action = write_action(obj.data.shape_keys, f"{obj.name} - {clip} baked", first, curves, undo, warnings)
         modifier.show_viewport = modifier.show_render = False
     except BaseException:
         for back in reversed(undo):
@@ -71,14 +72,15 @@ def bake(context: bpy.types.Context, obj: bpy.types.Object, count: int) -> tuple
         f"'{obj.name}': {len(names)} shape keys, off by {to_mm * found.rms:.3g} mm on average, {to_mm * found.worst:.3g} mm at "
         f"most, Action '{action.name}'"
     )
-    return line, action.name
+    return line, action.name, warnings
 
 
 def _hidden(obj: bpy.types.Object, mask: np.ndarray) -> list[str]:
     """Animated keys that the cache plays over, mask [V, 1]: without it they would move the face a second time."""
     keys, hidden = obj.data.shape_keys, []
     for name in sorted(animated_keys(keys)) if keys else []:
-        square = np.square(displacement(keys.key_blocks[name]))
+        block = keys.key_blocks[name]
+        square = np.square(displacement(block) * group_weights(obj, block.vertex_group))
         if float((square * mask).sum()) > MOSTLY * float(square.sum()):
             hidden.append(name)
     return hidden

@@ -24,6 +24,7 @@ WIDTH, HEIGHT = 256, 128  # of the curve
 PAPER, LOSS, HELD = (0.13, 0.13, 0.14, 1.0), (0.45, 0.45, 0.48, 1.0), (0.94, 0.67, 0.24, 1.0)  # as core/pictures.py
 
 _previews: Any = None
+_bare: set[str] = set()  # styles without a picture, which are not looked into again at every redraw
 
 
 def show(png: Path) -> None:
@@ -84,16 +85,27 @@ def icon(name: str) -> int:
 def style_icon(name: str, text: bpy.types.Text | None) -> int:
     """Of a built-in style, or of one of this file; 0 where it has no picture."""
     key = f"style {name}" if text is None else f"style {text.name_full} {hash(text.lines[-1].body)}"
-    if _previews is None:
+    if _previews is None or key in _bare:
         return 0
     if key not in _previews:
-        png = style_library.shipped_preview(name) if text is None else style_library.preview(text)
-        if not png:
+        file = style_library.shipped_picture(name) if text is None else _written(style_library.picture(text))
+        if file is None:
+            _bare.add(key)
             return 0
-        file = Path(bpy.app.tempdir) / f"ptalker_{hashlib.sha256(png).hexdigest()[:16]}.png"  # Blender reads it when it draws
-        file.write_bytes(png)
         _previews.load(key, str(file), "IMAGE")
     return _previews[key].icon_id
+
+
+def _written(png: bytes) -> Path | None:
+    """A file for Blender, which reads it when it draws; None where there is no picture, or no room for it."""
+    if not png:
+        return None
+    file = Path(bpy.app.tempdir) / f"ptalker_{hashlib.sha256(png).hexdigest()[:16]}.png"
+    try:
+        file.write_bytes(png)
+    except OSError:  # a panel is being drawn: it does without
+        return None
+    return file
 
 
 def _put(name: str, pixels: np.ndarray) -> None:
@@ -114,3 +126,4 @@ def unregister() -> None:
     if _previews is not None:
         previews.remove(_previews)
     _previews = None
+    _bare.clear()

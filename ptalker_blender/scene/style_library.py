@@ -111,7 +111,7 @@ def data_of(text: bpy.types.Text) -> bytes:
     return data
 
 
-def preview(text: bpy.types.Text) -> bytes:
+def picture(text: bpy.types.Text) -> bytes:
     """PNG of the style; empty where it has none, or is damaged."""
     try:
         return base64.b64decode(_header(data_of(text))["__metadata__"].get("preview", ""))
@@ -119,10 +119,10 @@ def preview(text: bpy.types.Text) -> bytes:
         return b""
 
 
-def shipped_preview(name: str) -> bytes:
-    """PNG of a built-in style; empty where there is none."""
+def shipped_picture(name: str) -> Path | None:
+    """PNG of a built-in style; None where there is none."""
     path = ASSETS / "styles" / f"{name}.png"
-    return path.read_bytes() if path.is_file() else b""
+    return path if name in built_in() and path.is_file() else None
 
 
 def confidence_word(confidence: float) -> str:

@@ -86,7 +86,7 @@ def test_style_from_reference(talking: bpy.types.Object) -> None:
     (text,) = library().saved()
     assert text.name == "Head" and [row.text for row in scene.ptalker_style.rows] == [text]
     about = library().about(text)
-    assert library().preview(text).startswith(b"\x89PNG")
+    assert library().picture(text).startswith(b"\x89PNG")
     assert about["seconds"] == pytest.approx(SECONDS, abs=0.1) and about["confidence_word"] in ("fair", "good")
     assert about["made_from"] == ("motion and voice" if helpers.HAS_AUDIO else "motion")
     assert "Confidence" in helpers.run_state().result[0]
@@ -224,7 +224,7 @@ def test_pictures_of_styles(loaded: bpy.types.Text) -> None:
     new = set(picture._previews) - before  # their icons have numbers in a window only
     assert len(new) == len(library().built_in()) + 1
     assert all(tuple(picture._previews[key].image_size) == (128, 128) for key in new)
-    assert base64.b64encode(library().preview(loaded)).decode() == PICTURE
+    assert base64.b64encode(library().picture(loaded)).decode() == PICTURE
 
 
 def test_map_of_styles(loaded: bpy.types.Text) -> None:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .evaluate import at_least
+from .options import at_least
 
 
 def register(commands: Any) -> None:

@@ -4,23 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .options import Terminal, add_device
-
-
-def at_least(least: int) -> Callable[[str], int]:
-    """A whole number of an option; argparse says what is wrong with another."""
-
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text} is below {least}")
-        return value
-
-    return number
+from .options import Terminal, add_device, at_least
 
 
 def register(commands: Any) -> None:

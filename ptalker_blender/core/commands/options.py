@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -30,6 +30,18 @@ class Parser(argparse.ArgumentParser):
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where the model runs (default: auto)")
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """A whole number of an option; argparse says what is wrong with another."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} is below {least}")
+        return value
+
+    return number
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

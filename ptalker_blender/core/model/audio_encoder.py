@@ -66,7 +66,7 @@ class AudioEncoder(nn.Module):
         return (features - self.mean) * self.scale
 
     def forward(self, features: Tensor) -> Tensor:
-        """-> content [B, M, d]; beyond the mean, its receptive field is kernel - 1 steps (0.24 s) each way."""
+        """-> content [B, M, d]; beyond the mean, its receptive field is kernel - 1 steps each way (0.24 s for 7)."""
         x = self.normalise(features)
         pairs = (x - self.local_mean(x)).unflatten(1, (-1, 2)).flatten(2)
         level = self.level(x.unflatten(1, (-1, 2)).mean(2))
